@@ -23,6 +23,9 @@ SES_CHECKED enum ses_err ses_config_new(struct ses_config **out, const struct se
 void ses_config_free(struct ses_config *c);
 SES_CHECKED enum ses_err ses_config_read_file(struct ses_config *c, const char *path,
                                               struct ses_note *note);
+/* As the file, from memory; `where` names the text in notes. */
+SES_CHECKED enum ses_err ses_config_read_text(struct ses_config *c, const char *where,
+                                              const char *text, size_t len, struct ses_note *note);
 /* PREFIX_ + key in upper case, dashes as underscores. */
 SES_CHECKED enum ses_err ses_config_read_env(struct ses_config *c, const char *prefix,
                                              struct ses_note *note);

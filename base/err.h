@@ -71,7 +71,8 @@ enum ses_err {
 
 /* The English text of `err`, static storage; "unknown error" for a number outside the enum. */
 const char *ses_err_text(enum ses_err err);
-/* The name of `err` in lower case with dashes ("wrong-swarm"), for JSON and logs; static storage. */
+/* The name of `err` in lower case with dashes ("wrong-swarm"), for JSON and logs; static storage.
+ */
 const char *ses_err_name(enum ses_err err);
 /* The error whose wire number is `code`; SES_ERR_PEER if there is none. */
 enum ses_err ses_err_from_code(unsigned code);

@@ -30,22 +30,54 @@
 #define SES_AEAD_NONCE_BYTES 24u
 #define SES_AEAD_TAG_BYTES 16u
 
-struct ses_hash { uint8_t bytes[32]; };
-struct ses_hash64 { uint8_t bytes[64]; };
-struct ses_secret32 { uint8_t bytes[32]; }; /* a symmetric key or shared secret: wipe it */
-struct ses_nonce { uint8_t bytes[SES_AEAD_NONCE_BYTES]; };
-struct ses_kem_pk { uint8_t bytes[SES_KEM_PK_BYTES]; };
-struct ses_kem_ct { uint8_t bytes[SES_KEM_CT_BYTES]; };
-struct ses_kem_seed { uint8_t bytes[SES_KEM_SEED_BYTES]; };
-struct ses_dsa_pk { uint8_t bytes[SES_DSA_PK_BYTES]; };
-struct ses_dsa_sig { uint8_t bytes[SES_DSA_SIG_BYTES]; };
-struct ses_dsa_seed { uint8_t bytes[SES_DSA_SEED_BYTES]; };
-struct ses_ed25519_pk { uint8_t bytes[32]; };
-struct ses_ed25519_sig { uint8_t bytes[64]; };
-struct ses_ed25519_seed { uint8_t bytes[32]; };
-struct ses_node_id { uint8_t bytes[20]; };    /* Lux strict-PQ NodeID */
-struct ses_account { uint8_t bytes[20]; };    /* SHA-256(ML-DSA pk)[0..20) */
-struct ses_session_id { uint8_t bytes[33]; }; /* 07 || BLAKE2b-256(KEM pk || DSA pk) */
+struct ses_hash {
+    uint8_t bytes[32];
+};
+struct ses_hash64 {
+    uint8_t bytes[64];
+};
+struct ses_secret32 {
+    uint8_t bytes[32];
+}; /* a symmetric key or shared secret: wipe it */
+struct ses_nonce {
+    uint8_t bytes[SES_AEAD_NONCE_BYTES];
+};
+struct ses_kem_pk {
+    uint8_t bytes[SES_KEM_PK_BYTES];
+};
+struct ses_kem_ct {
+    uint8_t bytes[SES_KEM_CT_BYTES];
+};
+struct ses_kem_seed {
+    uint8_t bytes[SES_KEM_SEED_BYTES];
+};
+struct ses_dsa_pk {
+    uint8_t bytes[SES_DSA_PK_BYTES];
+};
+struct ses_dsa_sig {
+    uint8_t bytes[SES_DSA_SIG_BYTES];
+};
+struct ses_dsa_seed {
+    uint8_t bytes[SES_DSA_SEED_BYTES];
+};
+struct ses_ed25519_pk {
+    uint8_t bytes[32];
+};
+struct ses_ed25519_sig {
+    uint8_t bytes[64];
+};
+struct ses_ed25519_seed {
+    uint8_t bytes[32];
+};
+struct ses_node_id {
+    uint8_t bytes[20];
+}; /* Lux strict-PQ NodeID */
+struct ses_account {
+    uint8_t bytes[20];
+}; /* SHA-256(ML-DSA pk)[0..20) */
+struct ses_session_id {
+    uint8_t bytes[33];
+}; /* 07 || BLAKE2b-256(KEM pk || DSA pk) */
 
 _Static_assert(sizeof(struct ses_session_id) == 33, "byte structs have no padding");
 _Static_assert(sizeof(struct ses_dsa_sig) == SES_DSA_SIG_BYTES, "byte structs have no padding");
@@ -63,10 +95,14 @@ SES_CHECKED enum ses_err ses_crypto_init(void);
 
 /* ---- hashes ---- */
 /* One-shot functions take a list of parts that are hashed as their concatenation. */
-struct ses_part { const void *bytes; size_t len; };
+struct ses_part {
+    const void *bytes;
+    size_t len;
+};
 #define SES_PART(p, n) ((struct ses_part){(p), (n)})
-#define SES_PARTS(...) ((const struct ses_part[]){__VA_ARGS__}), \
-    (sizeof((const struct ses_part[]){__VA_ARGS__}) / sizeof(struct ses_part))
+#define SES_PARTS(...)                                                                             \
+    ((const struct ses_part[]){__VA_ARGS__}),                                                      \
+        (sizeof((const struct ses_part[]){__VA_ARGS__}) / sizeof(struct ses_part))
 
 void ses_sha256(struct ses_hash *out, const struct ses_part *parts, size_t part_cnt);
 void ses_sha3_256(struct ses_hash *out, const struct ses_part *parts, size_t part_cnt);
@@ -103,12 +139,27 @@ uint64_t ses_draw(const char *label, uint64_t bound, const struct ses_part *part
 
 /* Tags of B, the keyed hash with key = tag || 31 zero bytes. */
 enum ses_tag {
-    SES_TAG_LEAF = 0x00, SES_TAG_BUCKET = 0x01, SES_TAG_NODE = 0x02, SES_TAG_ROOT = 0x03,
-    SES_TAG_CHILD = 0x04, SES_TAG_CHUNK = 0x05, SES_TAG_RECORD = 0x06, SES_TAG_MT = 0x07,
-    SES_TAG_SEGMENT = 0x08, SES_TAG_RECEIPT = 0x09, SES_TAG_MS = 0x0A, SES_TAG_ROW = 0x0C,
-    SES_TAG_LOG = 0x0D, SES_TAG_REVEAL = 0x0E, SES_TAG_HEADER = 0x0F, SES_TAG_STATE_LEAF = 0x10,
-    SES_TAG_STATE_BUCKET = 0x11, SES_TAG_STATE_NODE = 0x12, SES_TAG_REGISTRY = 0x13,
-    SES_TAG_TOKEN = 0x15, SES_TAG_WORK = 0x16,
+    SES_TAG_LEAF = 0x00,
+    SES_TAG_BUCKET = 0x01,
+    SES_TAG_NODE = 0x02,
+    SES_TAG_ROOT = 0x03,
+    SES_TAG_CHILD = 0x04,
+    SES_TAG_CHUNK = 0x05,
+    SES_TAG_RECORD = 0x06,
+    SES_TAG_MT = 0x07,
+    SES_TAG_SEGMENT = 0x08,
+    SES_TAG_RECEIPT = 0x09,
+    SES_TAG_MS = 0x0A,
+    SES_TAG_ROW = 0x0C,
+    SES_TAG_LOG = 0x0D,
+    SES_TAG_REVEAL = 0x0E,
+    SES_TAG_HEADER = 0x0F,
+    SES_TAG_STATE_LEAF = 0x10,
+    SES_TAG_STATE_BUCKET = 0x11,
+    SES_TAG_STATE_NODE = 0x12,
+    SES_TAG_REGISTRY = 0x13,
+    SES_TAG_TOKEN = 0x15,
+    SES_TAG_WORK = 0x16,
 };
 void ses_b(struct ses_hash *out, enum ses_tag tag, const struct ses_part *parts, size_t part_cnt);
 /* `cnt` independent inputs of `len` bytes each (1 <= len <= 1024), input i at in + i * stride:
@@ -127,7 +178,11 @@ void ses_mt_path(struct ses_hash *path, size_t *path_cnt, const struct ses_hash 
 SES_CHECKED enum ses_err ses_mt_root_of_path(struct ses_hash *out, const struct ses_hash *leaf,
                                              uint64_t index, uint64_t cnt,
                                              const struct ses_hash *path, size_t path_cnt);
-struct ses_sum { struct ses_hash hash; uint64_t count; uint64_t bytes; };
+struct ses_sum {
+    struct ses_hash hash;
+    uint64_t count;
+    uint64_t bytes;
+};
 /* MS: as MT with counts and bytes hashed and added up. Overwrites `sums`. */
 void ses_ms(struct ses_sum *out, struct ses_sum *sums, size_t cnt);
 
@@ -212,8 +267,7 @@ SES_CHECKED enum ses_err ses_sign(struct ses_dsa_sig *out, const struct ses_dsa_
                                   const struct ses_random *random);
 /* SES_ERR_SIGNATURE if it does not verify. */
 SES_CHECKED enum ses_err ses_verify(const struct ses_dsa_pk *pk, enum ses_domain domain,
-                                    const void *message, size_t len,
-                                    const struct ses_dsa_sig *sig);
+                                    const void *message, size_t len, const struct ses_dsa_sig *sig);
 
 /* ---- Ed25519 (libp2p peer ids only) ---- */
 void ses_ed25519_pk(struct ses_ed25519_pk *out, const struct ses_ed25519_seed *seed);

@@ -1,0 +1,5 @@
+#include "base/tap.h"
+int main(void)
+{
+    return tap_done();
+}

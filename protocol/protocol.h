@@ -1,0 +1,24 @@
+/* protocol: every byte that is signed, stored or sent, its limits and ids. No I/O, no allocation:
+ * decoders borrow from the caller's bytes, encoders write into the caller's memory.
+ *
+ *   record.h    message records, segments, admission, stamps
+ *   receipt.h   signed promises of a node
+ *   tx.h        transactions and blocks of the chain
+ *   node.h      service nodes, registry rows, epoch records, genesis parameters
+ *   envelope.h  layout of sealed messages, v0 and v1 (the cryptography is messaging's)
+ *   rpc_frame.h requests and responses of the /session/... protocols
+ *
+ * Layouts with golden bytes: docs/protocol.md; a change of any encoding changes the wire
+ * fingerprint (protocol/test_fingerprint.c) and needs a line in CHANGELOG under "Wire".
+ */
+#ifndef SES_PROTOCOL_PROTOCOL_H
+#define SES_PROTOCOL_PROTOCOL_H
+
+#include "protocol/envelope.h"
+#include "protocol/node.h"
+#include "protocol/receipt.h"
+#include "protocol/record.h"
+#include "protocol/rpc_frame.h"
+#include "protocol/tx.h"
+
+#endif

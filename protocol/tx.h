@@ -1,0 +1,97 @@
+/* Transactions and blocks (registry page). Bytes: u8 version=1, u8 type, body, auth. */
+#ifndef SES_PROTOCOL_TX_H
+#define SES_PROTOCOL_TX_H
+
+#include "protocol/node.h"
+
+#define SES_TX_VERSION 1u
+#define SES_TX_BYTES_MAX 32768u
+enum ses_tx_type {
+    SES_TX_TRANSFER = 1,
+    SES_TX_REGISTER = 2,
+    SES_TX_TOP_UP = 3,
+    SES_TX_DECOMMISSION = 4,
+};
+enum ses_auth_kind { SES_AUTH_KNOWN = 0, SES_AUTH_FIRST = 1, SES_AUTH_NODE = 2 };
+struct ses_auth {
+    enum ses_auth_kind kind;
+    uint8_t signer[20];        /* account or node id */
+    const uint8_t *public_key; /* view, SES_AUTH_FIRST only, else NULL */
+    const uint8_t *signature;  /* view */
+};
+struct ses_tx_transfer {
+    struct ses_account to;
+    uint64_t amount, nonce, fee;
+};
+struct ses_tx_register {
+    struct ses_account owner;
+    struct ses_node_id node_id;
+    struct ses_dsa_pk public_key;
+    struct ses_kem_pk encryption_key;
+    uint64_t stake, capacity;
+    struct ses_endpoint endpoint;
+    uint64_t nonce, fee;
+};
+struct ses_tx_top_up {
+    struct ses_node_id node_id;
+    uint64_t amount, nonce, fee;
+};
+struct ses_tx_decommission {
+    struct ses_node_id node_id;
+    uint64_t nonce, fee;
+};
+
+/* A decoded transaction; views point into `bytes`, which the caller keeps. */
+struct ses_tx {
+    const uint8_t *bytes;
+    size_t len;
+    size_t signed_len; /* version .. end of body */
+    enum ses_tx_type type;
+    union {
+        struct ses_tx_transfer transfer;
+        struct ses_tx_register reg;
+        struct ses_tx_top_up top_up;
+        struct ses_tx_decommission decommission;
+    } body;
+    uint8_t auth_cnt; /* 2 for register (owner, then node), else 1 */
+    struct ses_auth auth[2];
+    struct ses_hash id; /* SHA-256 of all bytes */
+};
+/* Structure only; signatures and rules are the vm's. Accepted bytes re-encode identically. */
+SES_CHECKED enum ses_err ses_tx_decode(struct ses_tx *tx, const uint8_t *bytes, size_t len);
+/* nonce and fee of the paying account; false for types without. */
+bool ses_tx_payment(const struct ses_tx *tx, struct ses_account *payer, uint64_t *nonce,
+                    uint64_t *fee);
+/* Verifies every auth that is signed by a key found in the transaction itself, or by
+ * `known` (for SES_AUTH_KNOWN). */
+SES_CHECKED enum ses_err ses_tx_verify(const struct ses_tx *tx, const struct ses_hash *chain_id,
+                                       const struct ses_dsa_pk *known);
+/* Build: version, type, body of `tx` (type and body set) into `w`; then one auth for each signer.
+ */
+void ses_tx_write_body(struct ses_writer *w, const struct ses_tx *tx);
+/* Appends an auth over the body bytes body[0..body_len). kind FIRST writes the public key. */
+SES_CHECKED enum ses_err ses_tx_sign(struct ses_writer *w, const struct ses_hash *chain_id,
+                                     const uint8_t *body, size_t body_len, enum ses_auth_kind kind,
+                                     const struct ses_dsa_private *key,
+                                     const struct ses_random *random);
+const char *ses_tx_type_text(enum ses_tx_type type); /* "transfer", ... */
+
+#define SES_BLOCK_HEADER_BYTES 83u
+#define SES_BLOCK_TXS_MAX 65535u
+struct ses_block {
+    struct ses_hash parent;
+    uint64_t height;
+    uint64_t timestamp; /* unix seconds */
+    struct ses_hash state_root;
+    uint16_t tx_cnt;
+    struct ses_hash id; /* SHA-256 of all bytes */
+};
+void ses_block_write_header(struct ses_writer *w, const struct ses_block *block);
+/* Decodes the header and proves that exactly tx_cnt transactions fill the rest; then iterate. */
+SES_CHECKED enum ses_err ses_block_decode(struct ses_block *block, const uint8_t *bytes, size_t len,
+                                          uint64_t block_max_bytes);
+/* Next transaction's bytes; `r` starts behind the header (ses_reader_init(bytes + 83, len - 83)).
+ */
+const uint8_t *ses_block_next_tx(struct ses_reader *r, size_t *tx_len);
+
+#endif
