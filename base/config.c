@@ -74,8 +74,8 @@ static size_t key_own(const struct ses_config *c, const char *name)
 static enum ses_err value_set(struct ses_config *c, size_t key, const char *value, size_t len,
                               const char *where, struct ses_note *note)
 {
-    const bool truth = (len == 4 && memcmp(value, "true", 4) == 0) ||
-                       (len == 5 && memcmp(value, "false", 5) == 0);
+    const bool truth =
+        (len == 4 && memcmp(value, "true", 4) == 0) || (len == 5 && memcmp(value, "false", 5) == 0);
     if (c->keys[key].flag && !truth) {
         ses_note_set(note, "%s: %s is a switch: give true or false", where, c->keys[key].name);
         return SES_ERR_CONFIG;
@@ -345,11 +345,11 @@ void ses_config_help(const struct ses_config_key *keys)
 {
     for (; keys->name != NULL; keys++) {
         const char *value = keys->flag ? "" : " VALUE";
-        printf("  --%s%s%*s %s", keys->name, value,
-               (int)(24 - (strlen(keys->name) + strlen(value) < 24
-                               ? strlen(keys->name) + strlen(value)
-                               : 24)),
-               "", keys->help != NULL ? keys->help : "");
+        printf(
+            "  --%s%s%*s %s", keys->name, value,
+            (int)(24 - (strlen(keys->name) + strlen(value) < 24 ? strlen(keys->name) + strlen(value)
+                                                                : 24)),
+            "", keys->help != NULL ? keys->help : "");
         if (keys->initial != NULL && !keys->flag) {
             printf(" (default %s)", keys->initial);
         }

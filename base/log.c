@@ -76,9 +76,9 @@ static void put_time(struct ses_writer *w)
     if (gmtime_r(&seconds, &t) == NULL) {
         return;
     }
-    const int len = snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%03uZ",
-                             t.tm_year + 1900, t.tm_mon + 1, t.tm_mday, t.tm_hour, t.tm_min,
-                             t.tm_sec, (unsigned)(now_ms % 1000));
+    const int len =
+        snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%03uZ", t.tm_year + 1900,
+                 t.tm_mon + 1, t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec, (unsigned)(now_ms % 1000));
     if (len > 0 && (size_t)len < sizeof text) {
         put_text(w, text);
     }

@@ -148,8 +148,7 @@ bool tap_check_bytes(const void *want, const void *got, size_t len, const char *
     return at == len;
 }
 
-bool tap_check_text(const char *want, const char *got, const char *what, const char *file,
-                    int line)
+bool tap_check_text(const char *want, const char *got, const char *what, const char *file, int line)
 {
     const bool ok = want != NULL && got != NULL && strcmp(want, got) == 0;
     if (!tap_check(ok, what, file, line)) {
