@@ -1,0 +1,52 @@
+/* client: libsession, the messaging of one person over the network. Blocking calls on a loop of
+ * their own; one profile directory holds everything that must survive.
+ *
+ *     session.h (public, installed)      open, identity, cards, send, receive, watch
+ *     client.h  (this door, in the tree) + what the `session` program needs besides
+ *
+ * Public functions return numbers of enum ses_client_err, which are those of enum ses_err:
+ * `(enum ses_err)ses_client_send(...)` is safe (client/errors.c asserts it).
+ */
+#ifndef SES_CLIENT_CLIENT_H
+#define SES_CLIENT_CLIENT_H
+
+#include "client/session.h"
+#include "messaging/messaging.h"
+#include "network/network.h"
+#include "rpc/rpc.h"
+
+/* The unlocked identity (unlocks, asking the configured callback); borrowed until lock or close. It
+ * also signs chain transactions: identity->dsa, identity->account. */
+SES_CHECKED enum ses_err ses_client_identity(struct ses_client *client,
+                                             const struct ses_identity **out,
+                                             struct ses_client_note *note);
+/* The client's chain connection, after checking that it is the profile's chain (pins it at first
+ * use). Borrowed until close. ERR_CONFIG without URLs or for another chain. */
+SES_CHECKED enum ses_err ses_client_rpc(struct ses_client *client, struct ses_rpc_client **out,
+                                        struct ses_chain_params *params,
+                                        struct ses_client_note *note);
+/* The registry's map, refreshed if its epoch is over. Borrowed until the next call of the client.
+ */
+SES_CHECKED enum ses_err ses_client_map(struct ses_client *client, const struct ses_map **out,
+                                        struct ses_client_note *note);
+/* One request to a node of the map, blocking (info, registry ...). `out` receives the response
+ * body, which begins with version and status (protocol/rpc_frame.h). */
+SES_CHECKED enum ses_err ses_client_request(struct ses_client *client,
+                                            const struct ses_map_node *node, enum ses_proto proto,
+                                            bool login, const uint8_t *body, size_t len,
+                                            struct ses_buf *out, struct ses_client_note *note);
+
+/* ---- secrets in files, mode 0600, written to a temporary file, synced, renamed ---- */
+/* Vault file with `secret`; `passphrase` NULL or "": unencrypted, marked so. ERR_EXISTS unless
+ * `replace`. */
+SES_CHECKED enum ses_err ses_vault_file_write(const char *path, enum ses_vault_kind kind,
+                                              const void *secret, size_t len,
+                                              const char *passphrase, bool replace,
+                                              struct ses_note *note);
+/* *len in: capacity, out: length. ERR_NOT_FOUND; ERR_PERMISSION if others may read the file;
+ * ERR_INVALID if a passphrase is needed and none is given; ERR_PASSPHRASE. */
+SES_CHECKED enum ses_err ses_vault_file_read(const char *path, enum ses_vault_kind kind,
+                                             void *secret, size_t *len, const char *passphrase,
+                                             struct ses_note *note);
+
+#endif

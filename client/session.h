@@ -1,0 +1,341 @@
+/* libsession: post-quantum private messages, for applications. Installed as <session/session.h>;
+ * pkg-config name `libsession`.
+ *
+ *     ses_client_open ─► create / restore / unlock ─► send ─► "stored" (W signed receipts)
+ *                                                └──► receive, watch ─► your on_message
+ *
+ * A client object is one profile directory on disk and one place on the network. It keeps, in the
+ * profile and nowhere else: the identity (encrypted unless you say otherwise), the chain that it
+ * belongs to, the registry of nodes, the outbox, cursors, the replay set and the cards of contacts.
+ * Every change is written to a temporary file, synced and renamed, mode 0600: a crash at any moment
+ * loses nothing that was acknowledged and sends nothing twice as seen by the recipient.
+ *
+ * Threads. Calls block. One object is used by one thread at a time (any thread); different objects
+ * are independent, also two objects or processes on the same profile. Callbacks run on the calling
+ * thread, inside the call, and must not call functions of the same object. The one exception is
+ * ses_client_stop, which any thread, callback or signal handler may call.
+ *
+ * Errors. A fallible function returns 0 (SES_CLIENT_OK) or a number of enum ses_client_err, and
+ * then, if `note` is not NULL, a sentence for a person in *note: what is wrong and what to do.
+ * Outputs are zeroed on error unless the function says otherwise.
+ *
+ * Structs that you fill in begin with `size`: set it to sizeof, zero the rest, set what you need.
+ * Later versions may add fields at the end; programs compiled against this one keep working.
+ *
+ * Limits. One message is one sealed envelope: text or file plus name up to
+ * ses_client_message_max() bytes (about 75 KiB). Larger files are refused before anything is
+ * sealed.
+ */
+#ifndef SESSION_SESSION_H
+#define SESSION_SESSION_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define SES_CLIENT_API __attribute__((visibility("default")))
+#define SES_CLIENT_CHECKED __attribute__((warn_unused_result))
+#else
+#define SES_CLIENT_API
+#define SES_CLIENT_CHECKED
+#endif
+
+/* ---- errors ---- */
+enum ses_client_err {
+    SES_CLIENT_OK = 0,
+    SES_CLIENT_INVALID = 1,        /* a bad argument; the note names it */
+    SES_CLIENT_MALFORMED = 2,      /* not a Session ID, phrase, card, file of ours */
+    SES_CLIENT_TOO_LARGE = 3,      /* above a limit, which the note names */
+    SES_CLIENT_CHECKSUM = 4,       /* a typing error in a phrase; a damaged file or registry */
+    SES_CLIENT_VERSION = 5,        /* written by a newer version; or a `05` identity */
+    SES_CLIENT_SIGNATURE = 6,      /* a signature does not verify */
+    SES_CLIENT_OPEN = 7,           /* cannot be opened with this key */
+    SES_CLIENT_PASSPHRASE = 8,     /* wrong passphrase or damaged identity file */
+    SES_CLIENT_CONFIG = 9,         /* the configuration, or another chain than the profile's */
+    SES_CLIENT_NOT_FOUND = 20,     /* no identity, no such card */
+    SES_CLIENT_EXISTS = 21,        /* the profile has an identity already */
+    SES_CLIENT_AGAIN = 22,         /* not ready: try again later */
+    SES_CLIENT_FULL = 23,          /* the outbox is full */
+    SES_CLIENT_CLOSED = 24,        /* ses_client_stop was called */
+    SES_CLIENT_TRUNCATED = 25,     /* a file ends early */
+    SES_CLIENT_MEMORY = 40,        /* out of memory */
+    SES_CLIENT_IO = 41,            /* the disk */
+    SES_CLIENT_NO_SPACE = 42,      /* the disk is full */
+    SES_CLIENT_UNREACHABLE = 43,   /* chain or swarm: the note says how many were tried */
+    SES_CLIENT_TIMEOUT = 44,       /* no answer in time */
+    SES_CLIENT_CRYPTO = 45,        /* the cryptographic library failed */
+    SES_CLIENT_PERMISSION = 46,    /* the operating system refuses */
+    SES_CLIENT_PEER = 60,          /* a node or the chain server broke the protocol */
+    SES_CLIENT_PEER_IDENTITY = 61, /* a node is not who the registry says */
+    SES_CLIENT_NOT_POST_QUANTUM = 62,
+    SES_CLIENT_WRONG_SWARM = 80, /* still so after the registry was refreshed */
+    SES_CLIENT_CLOCK = 81,       /* this machine's clock is off; the note says how far */
+    SES_CLIENT_QUOTA = 82,       /* the recipient's inbox is full */
+    SES_CLIENT_WORK = 83,        /* the swarm wants more proof of work than we may spend */
+    SES_CLIENT_RATE = 84,        /* too many requests: wait */
+    SES_CLIENT_UNAUTHORISED = 85,
+    SES_CLIENT_DISK_LOW = 86,   /* the nodes' disks are full */
+    SES_CLIENT_UNAVAILABLE = 87 /* the nodes cannot serve this now */
+};
+/* A short text for a number; static storage. */
+SES_CLIENT_API const char *ses_client_err_text(int err);
+struct ses_client_note {
+    char text[400];
+};
+/* "0.1.0" */
+SES_CLIENT_API const char *ses_client_version(void);
+
+/* ---- the object ---- */
+struct ses_client;
+
+enum ses_client_log_level {
+    SES_CLIENT_LOG_ERROR,
+    SES_CLIENT_LOG_WARN,
+    SES_CLIENT_LOG_INFO,
+    SES_CLIENT_LOG_DEBUG
+};
+enum ses_client_ask { SES_CLIENT_ASK_UNLOCK, SES_CLIENT_ASK_NEW };
+
+struct ses_client_config {
+    size_t size;         /* sizeof(struct ses_client_config) */
+    const char *profile; /* directory; created with mode 0700 if its parent exists */
+    const char *chain;   /* chain RPC URLs, comma-separated: "http://127.0.0.1:9650/rpc". NULL:
+                            offline, network calls give SES_CLIENT_CONFIG */
+    /* Asked when a call needs the identity and it is locked (never for unencrypted ones), or for a
+     * new identity without an explicit passphrase. Writes a NUL-terminated passphrase of at most
+     * cap - 1 bytes; returns 0, or anything else to give up (SES_CLIENT_PASSPHRASE). The buffer is
+     * wiped after use. NULL: nobody is asked. */
+    int (*passphrase)(void *cookie, enum ses_client_ask ask, char *out, size_t cap);
+    /* One line, without newline and without secrets, message texts or Session IDs. NULL: none. */
+    void (*log)(void *cookie, enum ses_client_log_level level, const char *line);
+    void *cookie;                /* of the two functions above */
+    unsigned request_timeout_ms; /* one request to one node or the chain; 0: 10000 */
+    int keep_history;            /* received and sent messages are also appended, in the clear, to
+                                    history.jsonl in the profile */
+};
+/* Makes or opens the profile; touches no network and no identity. *out is NULL on error. */
+SES_CLIENT_API SES_CLIENT_CHECKED int ses_client_open(struct ses_client **out,
+                                                      const struct ses_client_config *config,
+                                                      struct ses_client_note *note);
+/* Closes connections, wipes secrets. NULL is allowed. */
+SES_CLIENT_API void ses_client_close(struct ses_client *client);
+/* Makes the call in progress (or, if none is, the next blocking one) return SES_CLIENT_CLOSED soon:
+ * watch returns SES_CLIENT_OK. From any thread, callback or signal handler. */
+SES_CLIENT_API void ses_client_stop(struct ses_client *client);
+
+/* ---- identity: <profile>/identity, mode 0600 ---- */
+#define SES_CLIENT_ID_TEXT 67      /* "07" + 64 hex digits + NUL */
+#define SES_CLIENT_PHRASE_TEXT 160 /* recovery phrase, 17 words, NUL */
+
+/* Draws a new identity. `passphrase`: NULL asks config.passphrase, "" stores it unencrypted.
+ * SES_CLIENT_EXISTS if the profile has one (it is never overwritten). Unlocked afterwards. */
+SES_CLIENT_API SES_CLIENT_CHECKED int
+ses_client_create(struct ses_client *client, const char *passphrase, struct ses_client_note *note);
+/* The same from a recovery phrase (17 words, any case, spaces or dashes, or 64 hex digits). */
+SES_CLIENT_API SES_CLIENT_CHECKED int ses_client_restore(struct ses_client *client,
+                                                         const char *phrase, const char *passphrase,
+                                                         struct ses_client_note *note);
+/* Opens the identity file. `passphrase` NULL: asks config.passphrase if it is encrypted. Takes up
+ * to a second (Argon2id). Harmless if unlocked already. SES_CLIENT_NOT_FOUND without identity. */
+SES_CLIENT_API SES_CLIENT_CHECKED int
+ses_client_unlock(struct ses_client *client, const char *passphrase, struct ses_client_note *note);
+SES_CLIENT_API void ses_client_lock(struct ses_client *client);
+/* Writes the identity file anew under another passphrase ("" : unencrypted). Must be unlocked. */
+SES_CLIENT_API SES_CLIENT_CHECKED int ses_client_set_passphrase(struct ses_client *client,
+                                                                const char *passphrase,
+                                                                struct ses_client_note *note);
+/* 1 if the profile holds an identity; 1 in *encrypted (may be NULL) if it needs a passphrase. */
+SES_CLIENT_API int ses_client_has_identity(struct ses_client *client, int *encrypted);
+/* The own Session ID (unlocks). `out` holds SES_CLIENT_ID_TEXT characters. */
+SES_CLIENT_API SES_CLIENT_CHECKED int ses_client_id(struct ses_client *client, char *out,
+                                                    struct ses_client_note *note);
+/* The recovery phrase (unlocks): whoever has it owns the identity. `out` holds
+ * SES_CLIENT_PHRASE_TEXT characters; wipe it. */
+SES_CLIENT_API SES_CLIENT_CHECKED int ses_client_export_phrase(struct ses_client *client, char *out,
+                                                               struct ses_client_note *note);
+/* SES_CLIENT_OK if `text` is a Session ID that messages can be sent to; a `05` identity and typing
+ * errors of length or alphabet are explained. No object needed. */
+SES_CLIENT_API SES_CLIENT_CHECKED int ses_client_check_id(const char *text,
+                                                          struct ses_client_note *note);
+
+/* ---- cards: the keys behind a Session ID ---- */
+#define SES_CLIENT_NAME_TEXT 65 /* UTF-8 name of at most 64 bytes, NUL */
+struct ses_client_card {
+    char id[SES_CLIENT_ID_TEXT];
+    char name[SES_CLIENT_NAME_TEXT]; /* what the owner says of himself; may be empty */
+    uint64_t published_ms;           /* of the newest record; 0 if it came from a file */
+};
+/* Publishes the own card (and write token) so that the ID suffices to write to it. `name` NULL:
+ * keeps the last one. It expires after 30 days: every network call of this object publishes it
+ * again once it is older than 7 days. */
+SES_CLIENT_API SES_CLIENT_CHECKED int
+ses_client_publish_card(struct ses_client *client, const char *name, struct ses_client_note *note);
+/* Fetches the card of `id` from its swarm, keeps the newest valid one, remembers it.
+ * SES_CLIENT_NOT_FOUND if no member has one: the owner must publish it, or hand it over as a file.
+ */
+SES_CLIENT_API SES_CLIENT_CHECKED int ses_client_fetch_card(struct ses_client *client,
+                                                            const char *id,
+                                                            struct ses_client_card *out,
+                                                            struct ses_client_note *note);
+#define SES_CLIENT_CARD_BYTES 6511
+/* The own card as bytes for a file or QR code. *len in: capacity (SES_CLIENT_CARD_BYTES is
+ * enough), out: length. */
+SES_CLIENT_API SES_CLIENT_CHECKED int ses_client_export_card(struct ses_client *client,
+                                                             uint8_t *out, size_t *len,
+                                                             struct ses_client_note *note);
+/* Verifies such a card and remembers it: no network needed to write to it later. */
+SES_CLIENT_API SES_CLIENT_CHECKED int ses_client_import_card(struct ses_client *client,
+                                                             const uint8_t *bytes, size_t len,
+                                                             struct ses_client_card *out,
+                                                             struct ses_client_note *note);
+/* Every remembered card; stops when `each` returns non-zero. */
+SES_CLIENT_API SES_CLIENT_CHECKED int
+ses_client_contacts(struct ses_client *client,
+                    int (*each)(void *cookie, const struct ses_client_card *card), void *cookie,
+                    struct ses_client_note *note);
+
+/* ---- sending ---- */
+enum ses_client_kind {
+    SES_CLIENT_TEXT,
+    SES_CLIENT_FILE,
+    SES_CLIENT_UNSUPPORTED /* received only: a kind that this version does not know */
+};
+enum ses_client_ttl {                         /* how long the swarm keeps a message */
+                      SES_CLIENT_TTL_DEFAULT, /* 7 days */
+                      SES_CLIENT_TTL_HOUR,
+                      SES_CLIENT_TTL_DAY,
+                      SES_CLIENT_TTL_WEEK,
+                      SES_CLIENT_TTL_TWO_WEEKS, /* these two only with the recipient's write token,
+                                                 */
+                      SES_CLIENT_TTL_MONTH      /* which comes with his first message: else
+                                                   SES_CLIENT_INVALID */
+};
+struct ses_client_send {
+    size_t size;    /* sizeof(struct ses_client_send) */
+    const char *to; /* Session ID */
+    enum ses_client_kind kind;
+    const char *text;    /* TEXT: the message, UTF-8. FILE: the file's name without folders */
+    const uint8_t *data; /* FILE: its contents */
+    size_t data_bytes;
+    enum ses_client_ttl ttl;
+    int sign_body;    /* the recipient can prove to others what was said; 0: deniable */
+    unsigned wait_ms; /* for "stored"; 0: 5000 */
+};
+enum ses_client_state {
+    SES_CLIENT_STORED = 1,  /* W members of the swarm signed receipts */
+    SES_CLIENT_PENDING = 2, /* accepted or queued: the outbox keeps trying with every call */
+    SES_CLIENT_FAILED = 3   /* given up; only in ses_client_outbox */
+};
+#define SES_CLIENT_NODES_MAX 64
+#define SES_CLIENT_NODE_TEXT 64 /* "NodeID-..." and NUL */
+struct ses_client_sent {
+    enum ses_client_state state;
+    char to[SES_CLIENT_ID_TEXT];
+    uint8_t uuid[16];   /* of the message: the same in every attempt */
+    uint8_t id[32];     /* of the record that carries it; zeros while none was accepted */
+    uint64_t ts_ms;     /* of that record */
+    unsigned ttl_class; /* 0..4 */
+    unsigned quorum;    /* W */
+    unsigned node_cnt;  /* members known to hold it */
+    char nodes[SES_CLIENT_NODES_MAX][SES_CLIENT_NODE_TEXT];
+    unsigned attempts;
+    uint64_t next_ms; /* PENDING: when it is tried again; unix milliseconds */
+    int last_err;     /* of the last attempt; 0 */
+};
+/* Bytes that one message holds: text, or file name + file + 16. */
+SES_CLIENT_API size_t ses_client_message_max(void);
+/* Seals, queues on disk, offers it to members of the recipient's swarm in turn.
+ * SES_CLIENT_OK: *out says stored or pending. An error after the message was queued (nobody
+ * reachable, clock, quota ...) also fills *out (state PENDING, uuid): it is in the outbox and will
+ * be tried again; before that (bad ID, too large, no card) *out is zeroed and nothing is queued.
+ * Finds the recipient's card by itself. */
+SES_CLIENT_API SES_CLIENT_CHECKED int ses_client_send(struct ses_client *client,
+                                                      const struct ses_client_send *message,
+                                                      struct ses_client_sent *out,
+                                                      struct ses_client_note *note);
+/* Tries whatever in the outbox is due (all of it if `now` is not 0). Every other network call does
+ * this too for what is due. *left (may be NULL) = messages still pending. */
+SES_CLIENT_API SES_CLIENT_CHECKED int
+ses_client_flush(struct ses_client *client, int now, unsigned *left, struct ses_client_note *note);
+/* The outbox: pending ones, and for 7 days the stored and failed ones. */
+SES_CLIENT_API SES_CLIENT_CHECKED int
+ses_client_outbox(struct ses_client *client,
+                  int (*each)(void *cookie, const struct ses_client_sent *sent), void *cookie,
+                  struct ses_client_note *note);
+
+/* Fetches the receipts of a stored message from its swarm and checks each: signature with the
+ * registry's key of the node, record id, inbox, segment, swarm and seat. *valid distinct nodes;
+ * names in nodes[] (room for SES_CLIENT_NODES_MAX). Keeps the raw receipts in the profile,
+ * receipts/<id in hex>. Returns SES_CLIENT_OK if at least `sent->quorum` are valid,
+ * SES_CLIENT_AGAIN if fewer. */
+SES_CLIENT_API SES_CLIENT_CHECKED int
+ses_client_receipts(struct ses_client *client, const struct ses_client_sent *sent, unsigned *valid,
+                    char nodes[SES_CLIENT_NODES_MAX][SES_CLIENT_NODE_TEXT],
+                    struct ses_client_note *note);
+
+/* ---- receiving ---- */
+struct ses_client_message {          /* borrowed for the callback */
+    char sender[SES_CLIENT_ID_TEXT]; /* proven by signature */
+    char name[SES_CLIENT_NAME_TEXT]; /* of the sender's card; may be empty */
+    uint8_t uuid[16];
+    uint8_t id[32]; /* of the record */
+    uint64_t sent_ms;
+    uint64_t composed_ms; /* the sender's word */
+    enum ses_client_kind kind;
+    const char *text;    /* TEXT: message; FILE: name (never with '/' or control characters) */
+    const uint8_t *data; /* FILE; UNSUPPORTED: the undecoded content */
+    size_t data_bytes;
+    int body_signed; /* the sender can be held to the text by others */
+};
+/* Returns 0 when the message is taken care of; anything else ends the call with
+ * SES_CLIENT_CLOSED, and this message comes again next time. */
+typedef int ses_client_message_fn(void *cookie, const struct ses_client_message *message);
+
+struct ses_client_received {
+    unsigned delivered;  /* calls of on_message that returned 0 */
+    unsigned unopenable; /* records that are not messages for us: dropped */
+    unsigned replayed;   /* seen before: dropped */
+    unsigned asked;      /* members that answered completely */
+    unsigned wanted;     /* members that had to: with fewer a message may be missing until later */
+    int more;            /* a limit ended the call: call again */
+};
+/* Asks wanted = m - W + 1 members of the own swarm for what is new, merges, opens, and hands over
+ * each message once, oldest first. A message counts as delivered, on disk, after on_message
+ * returned 0: after a crash in between it comes again. *out (may be NULL) is filled also on error.
+ * SES_CLIENT_UNREACHABLE if no member answered; with some but fewer than wanted: SES_CLIENT_OK. */
+SES_CLIENT_API SES_CLIENT_CHECKED int
+ses_client_receive(struct ses_client *client, ses_client_message_fn *on_message, void *cookie,
+                   struct ses_client_received *out, struct ses_client_note *note);
+/* As receive, then keeps listening: messages arrive as they are stored. Reconnects, follows the
+ * registry, resends the outbox. Returns SES_CLIENT_OK after ses_client_stop, or an error that
+ * waiting cannot cure (identity, disk, clock, another chain). */
+SES_CLIENT_API SES_CLIENT_CHECKED int ses_client_watch(struct ses_client *client,
+                                                       ses_client_message_fn *on_message,
+                                                       void *cookie, struct ses_client_note *note);
+
+/* ---- the network as this client sees it ---- */
+struct ses_client_network {
+    uint8_t chain_id[32];
+    char name[64];
+    uint64_t epoch;
+    unsigned node_cnt;
+    unsigned num_swarms;
+    unsigned swarm;      /* of `inbox` */
+    unsigned member_cnt; /* Active members of it */
+    char members[SES_CLIENT_NODES_MAX][SES_CLIENT_NODE_TEXT];
+};
+/* Refreshes the registry. `inbox`: a Session ID, NULL: the own one if there is an identity and it
+ * is unlocked (else swarm 0). */
+SES_CLIENT_API SES_CLIENT_CHECKED int ses_client_network(struct ses_client *client,
+                                                         const char *inbox,
+                                                         struct ses_client_network *out,
+                                                         struct ses_client_note *note);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
