@@ -10,6 +10,8 @@
 #define SES_CHUNKS_MAX (SES_PAYLOAD_MAX / SES_CHUNK_BYTES)
 #define SES_TTL_CLASS_CNT 5u
 #define SES_SEGMENT_BYTES 5u
+/* Last timestamp whose hour fits a segment's u32, in whole seconds; later ones are malformed. */
+#define SES_TS_MAX_MS 15461882265599000u
 
 enum ses_record_kind { SES_RECORD_MESSAGE = 0, SES_RECORD_TOMBSTONE = 1 };
 

@@ -94,9 +94,10 @@ struct ses_retrieve {
 /* `op` SES_RETRIEVE_PAGE or SES_WATCH_SUBSCRIBE: same fields. */
 void ses_retrieve_write(struct ses_writer *w, const struct ses_retrieve *m);
 SES_CHECKED enum ses_err ses_retrieve_read(struct ses_retrieve *m, const uint8_t *body, size_t len);
-#define SES_PAGE_MORE 1u    /* ask again with `next` */
-#define SES_PAGE_PARTIAL 2u /* the node is not fully synced: does not count for a reader's quorum  \
-                             */
+#define SES_PAGE_MORE 1u /* ask again with `next` */
+#define SES_PAGE_PARTIAL                                                                           \
+    2u /* the node is not fully synced: does not count for a reader's quorum                       \
+        */
 struct ses_page {
     uint8_t flags;
     struct ses_cursor next;
@@ -209,6 +210,7 @@ void ses_auth_message(uint8_t out[SES_AUTH_MESSAGE_BYTES], uint8_t suite, enum s
                       const struct ses_hash *chain_id, const struct ses_node_id *node_id,
                       const uint8_t exporter[32], const struct ses_ed25519_pk *dialler,
                       const struct ses_ed25519_pk *listener);
+#define SES_LOGIN_PROVE 1u
 struct ses_login {
     const uint8_t *kem_pk; /* views */
     const uint8_t *dsa_pk;
