@@ -35,7 +35,7 @@ struct ses_membership {
     uint32_t num_swarms;
     struct ses_seat *seats; /* sorted by node_id, unique */
     uint32_t seat_cnt;
-    uint32_t *scratch; /* room for 4 * (seat_cnt + num_swarms * 2 + 2) numbers */
+    uint32_t *scratch; /* room for ses_membership_scratch(seat_cnt, num_swarms) numbers */
     uint32_t scratch_cnt;
 };
 struct ses_membership_rules {
@@ -45,8 +45,9 @@ struct ses_membership_rules {
 };
 /* How many numbers of scratch a transition of `seat_cnt` nodes needs (num_swarms may double). */
 uint32_t ses_membership_scratch(uint32_t seat_cnt, uint32_t num_swarms);
-/* Steps 4 and 5 in place. Deterministic; O(n log n). ERR_INVALID if not sorted or num_swarms is no
- * power of two. */
+/* Steps 4 and 5 in place. Deterministic; O(n log n) sorting, one pass over the least populated
+ * swarms for each assignment and over the swarm that gives for each fill and rotation. ERR_INVALID
+ * if not sorted, num_swarms is no power of two, a seat lies outside it, or scratch is short. */
 SES_CHECKED enum ses_err ses_membership_advance(struct ses_membership *m,
                                                 const struct ses_hash *seed,
                                                 const struct ses_membership_rules *rules);
@@ -67,6 +68,13 @@ struct ses_rank {
 SES_CHECKED enum ses_err ses_tester_plan_make(struct ses_tester_plan *plan,
                                               struct ses_membership *m, const struct ses_hash *seed,
                                               uint64_t testers, struct ses_rank *scratch);
+
+/* The node tested by position `position` under verdict bit `j`: an index into seats. */
+uint32_t ses_tester_target(const struct ses_tester_plan *plan, uint32_t position, uint32_t j);
+/* Whether that pair counts: false if it is void (its verdict bit is 0). `m` as given to
+ * ses_tester_plan_make, positions < order_cnt, j < offset_cnt. */
+bool ses_tester_tests(const struct ses_tester_plan *plan, const struct ses_membership *m,
+                      uint32_t position, uint32_t j);
 
 /* ---- the map that nodes and clients route by: one epoch's snapshot ---- */
 struct ses_map_node {
