@@ -109,7 +109,10 @@ void ses_sha3_256(struct ses_hash *out, const struct ses_part *parts, size_t par
 void ses_sha3_512(struct ses_hash64 *out, const struct ses_part *parts, size_t part_cnt);
 void ses_shake256(void *out, size_t out_len, const struct ses_part *parts, size_t part_cnt);
 void ses_blake2b_256(struct ses_hash *out, const struct ses_part *parts, size_t part_cnt);
-/* KMAC256 (NIST SP 800-185): key, message parts, customisation string. */
+#define SES_KMAC_KEY_MIN 4u
+#define SES_KMAC_KEY_MAX 512u
+/* KMAC256 (NIST SP 800-185): key of the lengths above, message parts, customisation string (NULL or
+ * empty: none). */
 void ses_kmac256(void *out, size_t out_len, const void *key, size_t key_len,
                  const struct ses_part *parts, size_t part_cnt, const char *custom);
 
