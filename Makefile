@@ -1,17 +1,66 @@
-# A thin front for Meson. `make` builds; programs end up in build/bin/.
+# A thin front for Meson. `make help` lists the targets; programs end up in build/bin/.
 BUILD ?= build
+SAN_BUILD = build-sanitize
+FUZZ_BUILD = build-fuzz
+FUZZ_SECONDS ?= 30
 export PKG_CONFIG_PATH := $(CURDIR)/.deps/lib/pkgconfig:$(PKG_CONFIG_PATH)
 SETUP = $(if $(wildcard .deps/lib/libcrypto.a),-Dstatic_openssl=true)
+SANITIZE = -Db_sanitize=address,undefined -Db_lundef=false
+prefix ?= /usr/local
 
-all: $(BUILD)/build.ninja
+all: $(BUILD)/build.ninja ## build everything (the default)
 	@ninja -C $(BUILD) --quiet
 
-$(BUILD)/build.ninja:
+# The first build installs what is missing: see tools/bootstrap --help.
+%/build.ninja:
 	@tools/bootstrap
-	@$(MAKE) --no-print-directory setup
+	@$(MAKE) --no-print-directory $*.setup
 
-setup:
-	@meson setup $(BUILD) $(SETUP) $(MESONFLAGS) >$(BUILD).setup.log || { cat $(BUILD).setup.log; exit 1; }
-	@rm -f $(BUILD).setup.log
+$(BUILD).setup:
+	@meson setup $(BUILD) $(SETUP) $(MESONFLAGS) >/dev/null
 
-.PHONY: all setup
+$(SAN_BUILD).setup:
+	@meson setup $(SAN_BUILD) $(SETUP) $(SANITIZE) $(MESONFLAGS) >/dev/null
+
+$(FUZZ_BUILD).setup:
+	@tools/bootstrap --lint
+	@CC=clang meson setup $(FUZZ_BUILD) $(SETUP) $(SANITIZE) -Dfuzz=true >/dev/null
+
+demo: all ## one message end to end on a real twelve-node network
+	@tools/demo $(BUILD)/bin
+
+test: all ## all tests
+	@tools/run-tests $(BUILD)
+
+test-sanitize: $(SAN_BUILD)/build.ninja ## all tests with AddressSanitizer and UBSan
+	@ninja -C $(SAN_BUILD) --quiet
+	@tools/run-tests $(SAN_BUILD) -- --timeout-multiplier 4
+
+bench: all ## benchmarks: tables beside the bare library calls
+	@tools/run-bench $(BUILD)
+
+fuzz: $(FUZZ_BUILD)/build.ninja ## fuzz every decoder, FUZZ_SECONDS each
+	@ninja -C $(FUZZ_BUILD) --quiet
+	@tools/run-fuzz $(FUZZ_BUILD) $(FUZZ_SECONDS)
+
+lint: all ## tidy, cppcheck, clang-tidy
+	@tools/bootstrap --lint
+	@tools/tidy
+	@tools/run-lint $(BUILD)
+
+format: ## clang-format everything
+	@tools/bootstrap --lint
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+install: all ## install to $(prefix); DESTDIR is honoured
+	@meson configure $(BUILD) --prefix=$(prefix)
+	@meson install -C $(BUILD) --quiet
+
+clean: ## remove build directories
+	@rm -rf $(BUILD) $(SAN_BUILD) $(FUZZ_BUILD)
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.* ## /  make \1\t/p' Makefile | expand -t 24
+
+.PHONY: all demo test test-sanitize bench fuzz lint format install clean help
+.PRECIOUS: %/build.ninja
