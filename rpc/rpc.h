@@ -20,6 +20,9 @@ struct ses_rpc_error {
     enum ses_err err;
     struct ses_note note;
 };
+/* Codes: -32700 not JSON, -32600 no request, -32601 no such method, -32602 bad parameters
+ * (ERR_INVALID), -32603 our failure, else -32000 - number. The JSON error object has `code`,
+ * `message` (the note) and `data` {"name": "nonce"}. */
 /* Returns the result (a new reference) or NULL with *error filled. `params` is an object (never
  * NULL; the one element of gorilla's array form is unwrapped). */
 typedef json_t *ses_rpc_method_fn(void *cookie, json_t *params, struct ses_rpc_error *error);
@@ -30,8 +33,17 @@ struct ses_rpc_method {
 };
 json_t *ses_rpc_fail(struct ses_rpc_error *error, enum ses_err err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* As ses_rpc_fail, with a callee's note (its own text if the note is empty). */
+json_t *ses_rpc_fail_note(struct ses_rpc_error *error, enum ses_err err,
+                          const struct ses_note *note);
+#define SES_RPC_BATCH_MAX 64u
+#define SES_RPC_DEPTH_MAX 32u        /* nested arrays and objects */
+#define SES_RPC_VALUES_MAX 65536u    /* values in one request text */
+#define SES_RPC_ANSWER_MAX 33554432u /* a batch is cut off beyond this with ERR_TOO_LARGE */
 /* One request or batch (<= 64) as text in, text out (from ses_alloc; NULL for notifications). Never
- * fails: bad JSON gives a JSON-RPC error. */
+ * fails: bad JSON gives a JSON-RPC error. *http_status: 200; 204 without an answer; 400 for what is
+ * no request and for errors in gorilla's form; 401 where the token is missing. A request without
+ * "jsonrpc" gets gorilla's form: {"result", "error" (text or null), "id"}. */
 char *ses_rpc_dispatch(const struct ses_rpc_method *methods, void *cookie, const char *text,
                        size_t len, bool authorised, int *http_status);
 
@@ -52,7 +64,13 @@ struct ses_rpc_server_params {
     const struct ses_log *log;
     uint32_t threads; /* 0: 2 */
 };
+/* Who may ask: a POST needs Content-Type application/json or none (415 otherwise); an Origin header
+ * must name the server itself (403: no other web page may call); while listening on loopback the
+ * Host must be an address or "localhost" (403: no DNS rebinding). Connections, headers, bodies and
+ * times are bounded. */
 #define SES_RPC_BODY_MAX 4194304u
+/* ERR_CONFIG for a bad `listen`; ERR_IN_USE, ERR_PERMISSION, ERR_IO with a note. Copies what it
+ * needs except methods, pages, cookie and log. */
 SES_CHECKED enum ses_err ses_rpc_server_new(struct ses_rpc_server **out,
                                             const struct ses_rpc_server_params *params,
                                             struct ses_note *note);
@@ -62,12 +80,17 @@ void ses_rpc_server_free(struct ses_rpc_server *server);
 
 /* ---- client: blocking, one per thread at a time ---- */
 struct ses_rpc_client;
-/* `urls` separated by commas; each call goes to the first that answers. */
+/* `urls` (http or https; "/rpc" is added where there is no path) separated by commas; each call
+ * goes to the first that answers, beginning with the one that answered last. ERR_CONFIG. */
 SES_CHECKED enum ses_err ses_rpc_client_new(struct ses_rpc_client **out, const char *urls,
                                             uint32_t timeout_ms, struct ses_note *note);
 void ses_rpc_client_free(struct ses_rpc_client *client);
+/* Sends `token` as bearer token to every URL from now on; NULL: none. Copied. */
+SES_CHECKED enum ses_err ses_rpc_client_set_token(struct ses_rpc_client *client, const char *token);
 /* *result is a new reference. A JSON-RPC error comes back as its ses_err with the server's text in
- * the note; ERR_UNREACHABLE names the URLs tried. Takes `params` (steals the reference). */
+ * the note; ERR_UNREACHABLE names the URLs tried; ERR_PEER if the answer is
+ * no JSON-RPC; ERR_VERSION if the server does not know the method. Takes `params` (steals the
+ * reference). */
 SES_CHECKED enum ses_err ses_rpc_call(struct ses_rpc_client *client, const char *method,
                                       json_t *params, json_t **result, struct ses_note *note);
 
@@ -75,9 +98,36 @@ SES_CHECKED enum ses_err ses_rpc_call(struct ses_rpc_client *client, const char 
 json_t *ses_json_u64(uint64_t v); /* decimal string */
 SES_CHECKED enum ses_err ses_json_get_u64(const json_t *object, const char *key, uint64_t *out,
                                           struct ses_note *note); /* number or decimal string */
+/* Readers below: `key` absent or wrong is ERR_INVALID with a note naming the key; output zeroed. */
+SES_CHECKED enum ses_err ses_json_get_u32(const json_t *object, const char *key, uint32_t *out,
+                                          struct ses_note *note);
+SES_CHECKED enum ses_err ses_json_get_bool(const json_t *object, const char *key, bool *out,
+                                           struct ses_note *note);
+/* Borrowed from `object`. */
+SES_CHECKED enum ses_err ses_json_get_text(const json_t *object, const char *key, const char **out,
+                                           struct ses_note *note);
+/* ERR_INVALID naming the first member of `object` that is not in `keys` (NULL at the end). */
+SES_CHECKED enum ses_err ses_json_only(const json_t *object, const char *const *keys,
+                                       struct ses_note *note);
 json_t *ses_json_hex(const void *bytes, size_t len);
 SES_CHECKED enum ses_err ses_json_get_hex(const json_t *object, const char *key, void *out,
                                           size_t len, struct ses_note *note);
+/* Hex of any length up to `max` bytes, appended to `out`. */
+SES_CHECKED enum ses_err ses_json_get_bytes(const json_t *object, const char *key,
+                                            struct ses_buf *out, size_t max, struct ses_note *note);
+json_t *ses_json_node_id(const struct ses_node_id *node_id);
+json_t *ses_json_account(const struct ses_account *account);
+SES_CHECKED enum ses_err ses_json_get_node_id(const json_t *object, const char *key,
+                                              struct ses_node_id *out, struct ses_note *note);
+SES_CHECKED enum ses_err ses_json_get_account(const json_t *object, const char *key,
+                                              struct ses_account *out, struct ses_note *note);
+json_t *ses_json_swarm(uint32_t swarm); /* a number; null for SES_SWARM_NONE */
+json_t *ses_json_keys(const struct ses_node_keys *keys);
+json_t *ses_json_endpoint(const struct ses_endpoint *endpoint); /* addresses as hex */
+json_t *ses_json_tx(const struct ses_tx *tx);
+/* The block with its transactions decoded; ERR_MALFORMED for bytes that are no block. */
+SES_CHECKED enum ses_err ses_json_block(json_t **out, const uint8_t *bytes, size_t len,
+                                        struct ses_note *note);
 
 struct ses_chain_head {
     struct ses_hash chain_id;
@@ -121,7 +171,8 @@ SES_CHECKED enum ses_err ses_chain_get_head(struct ses_rpc_client *c, struct ses
 SES_CHECKED enum ses_err ses_chain_get_params(struct ses_rpc_client *c,
                                               struct ses_chain_params *out, struct ses_note *note);
 struct ses_chain_account {
-    uint64_t balance, nonce, pending_nonce;
+    uint64_t balance, nonce, pending_nonce; /* pending: what the next transaction must carry */
+    bool has_key; /* the chain knows the account's key: auth kind KNOWN is enough */
 };
 SES_CHECKED enum ses_err ses_chain_get_account(struct ses_rpc_client *c,
                                                const struct ses_account *account,
