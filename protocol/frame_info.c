@@ -19,6 +19,13 @@ void ses_info_request_write(struct ses_writer *w)
     ses_request_write(w, SES_INFO_GET);
 }
 
+enum ses_err ses_info_request_read(const uint8_t *body, size_t len)
+{
+    struct ses_reader r;
+    ses_request_expect(&r, body, len, SES_INFO_GET);
+    return ses_reader_done(&r);
+}
+
 void ses_info_write(struct ses_writer *w, const struct ses_info *m)
 {
     const size_t agent_len = strnlen(m->agent, sizeof m->agent);

@@ -15,6 +15,8 @@
 #define SES_FRAME_VERSION 1u
 #define SES_MEMBERS_MAX 64u          /* members of one swarm that a message may name */
 #define SES_FRAME_BYTES_MAX 1048576u /* any frame; protocols may set less */
+/* Requests and responses reject trailing bytes; a _read that takes a ses_reader leaves it behind
+ * the fields, where the elements follow: the caller reads these and calls ses_reader_done. */
 
 /* ---- refusals: status != OK, of any protocol ---- */
 struct ses_refusal {
@@ -123,6 +125,7 @@ struct ses_info {
     char agent[64];
 };
 void ses_info_request_write(struct ses_writer *w);
+SES_CHECKED enum ses_err ses_info_request_read(const uint8_t *body, size_t len);
 void ses_info_write(struct ses_writer *w, const struct ses_info *m); /* with status OK */
 SES_CHECKED enum ses_err ses_info_read(struct ses_info *m, struct ses_reader *r);
 
