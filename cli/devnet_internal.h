@@ -1,0 +1,53 @@
+/* A network of real processes in one directory. */
+#ifndef SES_CLI_DEVNET_INTERNAL_H
+#define SES_CLI_DEVNET_INTERNAL_H
+
+#include <sys/types.h>
+
+#include "cli/cli_internal.h"
+
+#define DEVNET_NODES_MAX 64u
+#define DEVNET_PATH_MAX 1024u
+
+/* A process that this devnet started. pid and start time together name it for good: a pid that was
+ * given to another program since has another start time. */
+struct devnet_proc {
+    char name[32]; /* "chain", "node-01" */
+    pid_t pid;
+    uint64_t started; /* clock ticks after boot, /proc/PID/stat field 22 */
+};
+
+struct devnet {
+    char dir[DEVNET_PATH_MAX];
+    char chain_url[64];
+    uint32_t node_cnt;
+    uint16_t rpc_ports[DEVNET_NODES_MAX + 1]; /* of the chain, then of the nodes */
+    uint16_t p2p_ports[DEVNET_NODES_MAX];
+    struct devnet_proc procs[DEVNET_NODES_MAX + 1]; /* the chain first */
+    uint32_t proc_cnt;
+};
+
+/* dir/name, or ERR_INVALID with a note if it is too long. */
+enum ses_err devnet_path(struct cli *cli, const struct devnet *net, char out[DEVNET_PATH_MAX],
+                         const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* devnet.json in the directory. ERR_NOT_FOUND if there is none. */
+enum ses_err devnet_save(struct cli *cli, const struct devnet *net);
+enum ses_err devnet_load(struct cli *cli, struct devnet *net);
+json_t *devnet_json(const struct devnet *net);
+
+/* `count` different free TCP ports of 127.0.0.1. */
+enum ses_err devnet_free_ports(struct cli *cli, uint16_t *ports, uint32_t count);
+/* Path of a program that stands beside this one, or in PATH. */
+void devnet_program(char out[DEVNET_PATH_MAX], const char *name);
+/* Starts argv (ends with NULL) in its own session, output appended to `log`. */
+enum ses_err devnet_spawn(struct cli *cli, struct devnet_proc *proc, const char *name,
+                          const char *log, char *const argv[]);
+/* Runs argv to its end; its output goes to `log`. ERR_IO with a note that names the log. */
+enum ses_err devnet_run(struct cli *cli, const char *log, char *const argv[]);
+bool devnet_alive(const struct devnet_proc *proc);
+/* TERM, at most 12 seconds of waiting for all together, then KILL. */
+void devnet_stop_all(struct devnet *net);
+/* Removes everything below `dir` and the directory; refuses one that holds no devnet. */
+enum ses_err devnet_remove(struct cli *cli, const struct devnet *net);
+
+#endif

@@ -1,0 +1,193 @@
+#include "cli/cli_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <termios.h>
+#include <unistd.h>
+
+#define PASSPHRASE_MAX 1024u
+
+static enum ses_err read_fd(int fd, size_t max, struct ses_buf *out)
+{
+    for (;;) {
+        SES_TRY(ses_buf_reserve(out, 65536));
+        const ssize_t got = read(fd, out->bytes + out->len, 65536);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        SES_REQUIRE(got >= 0, SES_ERR_IO);
+        if (got == 0) {
+            return SES_OK;
+        }
+        out->len += (size_t)got;
+        SES_REQUIRE(out->len <= max, SES_ERR_TOO_LARGE);
+    }
+}
+
+enum ses_err cli_read_file(struct cli *cli, const char *path, size_t max, struct ses_buf *out)
+{
+    const bool standard = strcmp(path, "-") == 0;
+    const int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        const enum ses_err err = errno == ENOENT ? SES_ERR_NOT_FOUND : SES_ERR_IO;
+        return cli_fail(cli, err, "cannot open %.200s: %s", path, strerror(errno));
+    }
+    const enum ses_err err = read_fd(fd, max, out);
+    if (!standard) {
+        close(fd);
+    }
+    if (err == SES_ERR_TOO_LARGE) {
+        return cli_fail(cli, err, "%.200s is larger than the %zu bytes that are allowed here", path,
+                        max);
+    }
+    return err == SES_OK ? SES_OK : cli_fail(cli, err, "cannot read %.200s", path);
+}
+
+static enum ses_err write_fd(int fd, const uint8_t *bytes, size_t len)
+{
+    while (len > 0) {
+        const ssize_t put = write(fd, bytes, len);
+        if (put < 0 && errno == EINTR) {
+            continue;
+        }
+        SES_REQUIRE(put > 0, errno == ENOSPC ? SES_ERR_NO_SPACE : SES_ERR_IO);
+        bytes += put;
+        len -= (size_t)put;
+    }
+    return SES_OK;
+}
+
+static enum ses_err write_new(const char *path, const void *bytes, size_t len, unsigned mode)
+{
+    const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, (mode_t)mode);
+    SES_REQUIRE(fd >= 0, errno == EACCES ? SES_ERR_PERMISSION : SES_ERR_IO);
+    enum ses_err err = write_fd(fd, bytes, len);
+    if (err == SES_OK && fsync(fd) != 0) {
+        err = SES_ERR_IO;
+    }
+    if (close(fd) != 0 && err == SES_OK) {
+        err = SES_ERR_IO;
+    }
+    return err;
+}
+
+enum ses_err cli_write_file(struct cli *cli, const char *path, const void *bytes, size_t len,
+                            unsigned mode)
+{
+    if (strcmp(path, "-") == 0) {
+        return write_fd(STDOUT_FILENO, bytes, len);
+    }
+    char partial[4096];
+    const int n = snprintf(partial, sizeof partial, "%s.partial", path);
+    if (n < 0 || (size_t)n >= sizeof partial) {
+        return cli_fail(cli, SES_ERR_INVALID, "the path %.100s... is too long", path);
+    }
+    enum ses_err err = write_new(partial, bytes, len, mode);
+    if (err == SES_OK && rename(partial, path) != 0) {
+        err = SES_ERR_IO;
+    }
+    if (err != SES_OK) {
+        unlink(partial);
+        return cli_fail(cli, err, "cannot write %.200s: %s", path, strerror(errno));
+    }
+    return SES_OK;
+}
+
+/* One line from the terminal without echo. */
+static enum ses_err read_line_hidden(struct cli *cli, const char *prompt, char *out, size_t cap)
+{
+    const int tty = open("/dev/tty", O_RDWR | O_CLOEXEC);
+    if (tty < 0) {
+        return cli_fail(cli, SES_ERR_PASSPHRASE,
+                        "a passphrase is needed and there is no terminal: give --passphrase-file F, "
+                        "or --no-passphrase for an identity stored in the clear");
+    }
+    struct termios before;
+    const bool quiet = tcgetattr(tty, &before) == 0;
+    struct termios now = before;
+    now.c_lflag &= ~(tcflag_t)ECHO;
+    enum ses_err err = write_fd(tty, (const uint8_t *)prompt, strlen(prompt));
+    if (quiet) {
+        tcsetattr(tty, TCSAFLUSH, &now);
+    }
+    size_t len = 0;
+    char c = 0;
+    while (err == SES_OK && len + 1 < cap && read(tty, &c, 1) == 1 && c != '\n') {
+        out[len++] = c;
+    }
+    out[len] = 0;
+    if (quiet) {
+        tcsetattr(tty, TCSAFLUSH, &before);
+    }
+    err = err == SES_OK ? write_fd(tty, (const uint8_t *)"\n", 1) : err;
+    close(tty);
+    return err;
+}
+
+static enum ses_err passphrase_from_file(struct cli *cli, const char *path, char *out)
+{
+    struct ses_buf text = {0};
+    enum ses_err err = cli_read_file(cli, path, PASSPHRASE_MAX - 1, &text);
+    if (err == SES_OK) {
+        size_t len = 0;
+        while (len < text.len && text.bytes[len] != '\n' && text.bytes[len] != '\r') {
+            len++;
+        }
+        memcpy(out, text.bytes, len);
+        out[len] = 0;
+        if (len == 0) {
+            err = cli_fail(cli, SES_ERR_PASSPHRASE, "%.200s is empty: its first line is the passphrase",
+                           path);
+        }
+    }
+    if (text.bytes != NULL) {
+        ses_wipe(text.bytes, text.cap);
+    }
+    ses_buf_free(&text);
+    return err;
+}
+
+static enum ses_err passphrase_typed(struct cli *cli, bool confirm, char *out)
+{
+    SES_TRY(read_line_hidden(cli, "Passphrase: ", out, PASSPHRASE_MAX));
+    if (out[0] == 0) {
+        return cli_fail(cli, SES_ERR_PASSPHRASE, "the passphrase is empty");
+    }
+    if (!confirm) {
+        return SES_OK;
+    }
+    char *again = ses_secret_alloc(PASSPHRASE_MAX);
+    SES_REQUIRE(again != NULL, SES_ERR_MEMORY);
+    enum ses_err err = read_line_hidden(cli, "Again: ", again, PASSPHRASE_MAX);
+    if (err == SES_OK && strcmp(out, again) != 0) {
+        err = cli_fail(cli, SES_ERR_PASSPHRASE, "the two passphrases differ; nothing was written");
+    }
+    ses_secret_free(again);
+    return err;
+}
+
+enum ses_err cli_passphrase(struct cli *cli, bool confirm, char **out)
+{
+    *out = NULL;
+    if (ses_config_flag(cli->config, "no-passphrase")) {
+        return SES_OK;
+    }
+    char *passphrase = ses_secret_alloc(PASSPHRASE_MAX);
+    SES_REQUIRE(passphrase != NULL, SES_ERR_MEMORY);
+    const char *path = ses_config_get(cli->config, "passphrase-file");
+    const enum ses_err err = path != NULL ? passphrase_from_file(cli, path, passphrase)
+                                          : passphrase_typed(cli, confirm, passphrase);
+    if (err != SES_OK) {
+        ses_secret_free(passphrase);
+        return err;
+    }
+    *out = passphrase;
+    return SES_OK;
+}
+
+void cli_passphrase_free(char *passphrase)
+{
+    ses_secret_free(passphrase);
+}

@@ -1,0 +1,355 @@
+/* session send, receive, outbox. */
+#include "cli/cli_internal.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- send ---- */
+
+static json_t *sent_json(const struct ses_client_sent *sent)
+{
+    static const char *const states[] = {"", "stored", "pending", "failed"};
+    json_t *nodes = json_array();
+    for (unsigned i = 0; i < sent->node_cnt; i++) {
+        json_array_append_new(nodes, json_string(sent->nodes[i]));
+    }
+    return json_pack("{s:s,s:s,s:o,s:o,s:I,s:i,s:i,s:o}", "state", states[sent->state & 3u], "to",
+                     sent->to, "uuid", ses_json_hex(sent->uuid, 16), "id",
+                     ses_json_hex(sent->id, 32), "ts_ms", (json_int_t)sent->ts_ms, "quorum",
+                     (int)sent->quorum, "replicas", (int)sent->node_cnt, "nodes", nodes);
+}
+
+static void sent_print(const struct ses_client_sent *sent)
+{
+    if (sent->state == SES_CLIENT_STORED) {
+        printf("Stored: %u nodes signed receipts (%u are needed).\n", sent->node_cnt,
+               sent->quorum);
+    } else {
+        printf("Pending: %u of %u nodes so far; it is in the outbox and will be tried again.\n",
+               sent->node_cnt, sent->quorum);
+    }
+}
+
+static enum ses_err ttl_parse(struct cli *cli, enum ses_client_ttl *out)
+{
+    static const char *const names[] = {"default", "1h", "1d", "7d", "14d", "30d"};
+    const char *text = ses_config_get(cli->config, "ttl");
+    for (size_t i = 0; i < SES_COUNT(names); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *out = (enum ses_client_ttl)i;
+            return SES_OK;
+        }
+    }
+    return cli_fail(cli, SES_ERR_INVALID, "--ttl is 1h, 1d, 7d, 14d or 30d");
+}
+
+static const char *file_name_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
+/* The text or the file goes into `message`; `data` owns the bytes. */
+static enum ses_err content_read(struct cli *cli, struct ses_client_send *message,
+                                 struct ses_buf *data)
+{
+    const char *path = ses_config_get(cli->config, "file");
+    if (path != NULL && cli->arg_cnt == 2) {
+        return cli_fail(cli, SES_ERR_INVALID, "give a text or --file, not both");
+    }
+    if (path != NULL) {
+        SES_TRY(cli_read_file(cli, path, ses_client_message_max(), data));
+        message->kind = SES_CLIENT_FILE;
+        message->text = strcmp(path, "-") == 0 ? "standard-input" : file_name_of(path);
+        message->data = data->bytes;
+        message->data_bytes = data->len;
+        return SES_OK;
+    }
+    message->kind = SES_CLIENT_TEXT;
+    if (cli->arg_cnt == 2) {
+        message->text = cli->args[1];
+        return SES_OK;
+    }
+    SES_TRY(cli_read_file(cli, "-", ses_client_message_max(), data));
+    SES_TRY(ses_buf_append(data, "", 1));
+    message->text = (const char *)data->bytes;
+    return SES_OK;
+}
+
+static enum ses_err receipts_print(struct cli *cli, const struct ses_client_sent *sent)
+{
+    char nodes[SES_CLIENT_NODES_MAX][SES_CLIENT_NODE_TEXT];
+    unsigned valid = 0;
+    SES_TRY(cli_client_err(
+        cli, ses_client_receipts(cli->client, sent, &valid, nodes, &cli->why)));
+    if (!cli->json) {
+        printf("Verified %u receipts against the registry's keys.\n", valid);
+    }
+    return SES_OK;
+}
+
+static enum ses_err send_run(struct cli *cli, struct ses_client_send *message)
+{
+    struct ses_client_sent sent = {0};
+    const enum ses_err err =
+        cli_client_err(cli, ses_client_send(cli->client, message, &sent, &cli->why));
+    if (err != SES_OK) {
+        if (sent.state == SES_CLIENT_PENDING && !cli->json) {
+            fprintf(stderr, "session: the message is in the outbox and will be tried again.\n");
+        }
+        return err;
+    }
+    if (!cli->json) {
+        sent_print(&sent);
+    }
+    if (ses_config_flag(cli->config, "verify") && sent.state == SES_CLIENT_STORED) {
+        SES_TRY(receipts_print(cli, &sent));
+    }
+    return cli_print_json(cli, sent_json(&sent));
+}
+
+static enum ses_err message_send(struct cli *cli)
+{
+    struct ses_buf data = {0};
+    struct ses_client_send message = {
+        .size = sizeof message,
+        .to = cli->args[0],
+        .sign_body = ses_config_flag(cli->config, "sign-body"),
+    };
+    SES_TRY(ttl_parse(cli, &message.ttl));
+    SES_TRY(cli_client(cli));
+    enum ses_err err = content_read(cli, &message, &data);
+    if (err == SES_OK) {
+        err = send_run(cli, &message);
+    }
+    ses_buf_free(&data);
+    return err;
+}
+
+/* ---- outbox ---- */
+
+static int outbox_line(void *cookie, const struct ses_client_sent *sent)
+{
+    struct cli *cli = cookie;
+    if (cli->json) {
+        return cli_print_json(cli, sent_json(sent)) == SES_OK ? 0 : 1;
+    }
+    printf("%-8s to %s  %u of %u nodes, %u attempts\n",
+           sent->state == SES_CLIENT_STORED    ? "stored"
+           : sent->state == SES_CLIENT_PENDING ? "pending"
+                                               : "failed",
+           sent->to, sent->node_cnt, sent->quorum, sent->attempts);
+    return 0;
+}
+
+static enum ses_err message_outbox(struct cli *cli)
+{
+    SES_TRY(cli_client(cli));
+    if (ses_config_flag(cli->config, "retry")) {
+        unsigned left = 0;
+        SES_TRY(cli_client_err(cli, ses_client_flush(cli->client, 1, &left, &cli->why)));
+    }
+    return cli_client_err(cli, ses_client_outbox(cli->client, outbox_line, cli, &cli->why));
+}
+
+/* ---- receive ---- */
+
+struct receive {
+    struct cli *cli;
+    const char *dir; /* files go here; NULL: they are only named */
+    enum ses_err err;
+};
+
+/* The sender chose the name: the client lets no '/' and no control characters through, and an
+ * existing file is never replaced. */
+static enum ses_err file_save(struct receive *r, const struct ses_client_message *m, char *path,
+                              size_t cap)
+{
+    for (unsigned n = 0; n < 1000; n++) {
+        const char *name = m->text[0] == '.' || m->text[0] == 0 ? "received-file" : m->text;
+        if (n == 0) {
+            snprintf(path, cap, "%s/%s", r->dir, name);
+        } else {
+            snprintf(path, cap, "%s/%s.%u", r->dir, name, n);
+        }
+        const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (fd >= 0) {
+            close(fd);
+            return cli_write_file(r->cli, path, m->data, m->data_bytes, 0600);
+        }
+    }
+    return cli_fail(r->cli, SES_ERR_IO, "cannot write the received file into %.200s", r->dir);
+}
+
+static enum ses_err message_json(struct receive *r, const struct ses_client_message *m,
+                                 const char *path)
+{
+    json_t *json = json_pack("{s:s,s:s,s:o,s:I,s:s,s:s}", "from", m->sender, "name", m->name, "id",
+                             ses_json_hex(m->id, 32), "sent_ms", (json_int_t)m->sent_ms, "kind",
+                             m->kind == SES_CLIENT_TEXT   ? "text"
+                             : m->kind == SES_CLIENT_FILE ? "file"
+                                                          : "unsupported",
+                             "text", m->text == NULL ? "" : m->text);
+    SES_REQUIRE(json != NULL, SES_ERR_MALFORMED);
+    if (m->kind == SES_CLIENT_FILE) {
+        json_object_set_new(json, "bytes", json_integer((json_int_t)m->data_bytes));
+        json_object_set_new(json, "path", path[0] != 0 ? json_string(path) : json_null());
+    }
+    return cli_print_json(r->cli, json);
+}
+
+static void when_text(char out[32], uint64_t ms)
+{
+    const time_t seconds = (time_t)(ms / 1000);
+    struct tm local;
+    localtime_r(&seconds, &local);
+    strftime(out, 32, "%Y-%m-%d %H:%M", &local);
+}
+
+/* Text from others goes to a terminal: control characters must not reach it. */
+static void text_print(const char *text)
+{
+    for (const char *at = text; *at != 0; at++) {
+        const unsigned char c = (unsigned char)*at;
+        putchar((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f ? '?' : c);
+    }
+    putchar('\n');
+}
+
+static void message_print(const struct ses_client_message *m, const char *path)
+{
+    char when[32];
+    when_text(when, m->sent_ms);
+    printf("[%s] %s%s", when, m->sender, m->name[0] != 0 ? " (" : "");
+    printf("%s%s: ", m->name, m->name[0] != 0 ? ")" : "");
+    if (m->kind == SES_CLIENT_TEXT) {
+        text_print(m->text);
+    } else if (m->kind == SES_CLIENT_FILE && path[0] != 0) {
+        printf("file %s, %zu bytes, saved as %s\n", m->text, m->data_bytes, path);
+    } else if (m->kind == SES_CLIENT_FILE) {
+        printf("file %s, %zu bytes\n", m->text, m->data_bytes);
+    } else {
+        printf("a kind of message that this version does not support\n");
+    }
+}
+
+static int on_message(void *cookie, const struct ses_client_message *m)
+{
+    struct receive *r = cookie;
+    char path[4096] = "";
+    if (m->kind == SES_CLIENT_FILE && r->dir != NULL) {
+        r->err = file_save(r, m, path, sizeof path);
+    }
+    if (r->err == SES_OK && r->cli->json) {
+        r->err = message_json(r, m, path);
+    } else if (r->err == SES_OK) {
+        message_print(m, path);
+    }
+    fflush(stdout);
+    return r->err == SES_OK ? 0 : 1;
+}
+
+/* Waits for Ctrl-C or SIGTERM, which are blocked in every other thread, and ends the watch. */
+static void *interrupt_wait(void *cookie)
+{
+    struct cli *cli = cookie;
+    sigset_t set;
+    int signum = 0;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigwait(&set, &signum);
+    ses_client_stop(cli->client);
+    return NULL;
+}
+
+static enum ses_err watch_run(struct receive *r)
+{
+    sigset_t set;
+    pthread_t waiter;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0 ||
+        pthread_create(&waiter, NULL, interrupt_wait, r->cli) != 0) {
+        return cli_fail(r->cli, SES_ERR_MEMORY, "cannot start a thread for signals");
+    }
+    cli_progress("Waiting for messages; Ctrl-C ends.");
+    const int err = ses_client_watch(r->cli->client, on_message, r, &r->cli->why);
+    pthread_kill(waiter, SIGTERM);
+    pthread_join(waiter, NULL);
+    return cli_client_err(r->cli, err);
+}
+
+static void receive_summary(const struct cli *cli, const struct ses_client_received *got)
+{
+    if (!cli->json && got->delivered == 0) {
+        printf("No new messages.\n");
+    }
+    if (got->asked < got->wanted) {
+        fprintf(stderr,
+                "session: only %u of %u nodes answered: a message may be missing until they are "
+                "back.\n",
+                got->asked, got->wanted);
+    }
+    if (got->unopenable > 0) {
+        fprintf(stderr, "session: %u records in the inbox could not be opened and were dropped.\n",
+                got->unopenable);
+    }
+}
+
+static enum ses_err message_receive(struct cli *cli)
+{
+    SES_TRY(cli_client(cli));
+    struct receive r = {.cli = cli, .dir = ses_config_get(cli->config, "files")};
+    enum ses_err err = SES_OK;
+    struct ses_client_received got = {.more = 1};
+    if (ses_config_flag(cli->config, "watch")) {
+        err = watch_run(&r);
+        return r.err != SES_OK ? r.err : err;
+    }
+    struct ses_client_received all = {0};
+    while (err == SES_OK && got.more) {
+        err = cli_client_err(
+            cli, ses_client_receive(cli->client, on_message, &r, &got, &cli->why));
+        all.delivered += got.delivered;
+        all.unopenable += got.unopenable;
+        all.asked = got.asked;
+        all.wanted = got.wanted;
+    }
+    if (err == SES_OK) {
+        receive_summary(cli, &all);
+    }
+    return r.err != SES_OK ? r.err : err;
+}
+
+static const struct ses_config_key send_keys[] = {
+    {"file", NULL, "send this file (- for standard input)", false},
+    {"ttl", "default", "how long the swarm keeps it: 1h, 1d, 7d (default), 14d, 30d", false},
+    {"sign-body", "false", "let the recipient prove to others what was said", true},
+    {"verify", "false", "fetch the nodes' receipts and check each signature", true},
+    {0},
+};
+static const struct ses_config_key receive_keys[] = {
+    {"watch", "false", "stay connected and print messages as they arrive", true},
+    {"files", NULL, "directory for received files; without it they are only named", false},
+    {0},
+};
+static const struct ses_config_key outbox_keys[] = {
+    {"retry", "false", "try everything that is pending now", true},
+    {0},
+};
+
+const struct cli_command cli_message_commands[] = {
+    {"send", "TO [TEXT]", "send a text (or standard input, or --file F)",
+     "session send 07ab... \"Hello\"", 1, 2, message_send, send_keys},
+    {"receive", "", "fetch, open and print new messages", "session receive --watch", 0, 0,
+     message_receive, receive_keys},
+    {"outbox", "", "messages that are on their way", "session outbox --retry", 0, 0,
+     message_outbox, outbox_keys},
+    {0},
+};
