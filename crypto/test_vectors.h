@@ -10,7 +10,7 @@
 #include "crypto/crypto_internal.h"
 
 /* NULL, and the test marked as skipped, if the file is not there. json_decref at the end. */
-static inline json_t *vectors_load(const char *name)
+static inline json_t *vectors_load_flags(const char *name, size_t flags)
 {
     size_t len = 0;
     char *text = tap_vectors(name, &len);
@@ -18,10 +18,28 @@ static inline json_t *vectors_load(const char *name)
         tap_skip("no public vectors here; SES_VECTORS names their folder");
         return NULL;
     }
-    json_t *root = json_loadb(text, len, 0, NULL);
+    json_t *root = json_loadb(text, len, flags, NULL);
     ses_free(text);
     TAP_MUST(root != NULL);
     return root;
+}
+
+static inline json_t *vectors_load(const char *name)
+{
+    return vectors_load_flags(name, 0);
+}
+
+/* The output of the reference model: it has integers above 2^63, which come as doubles. */
+static inline json_t *model_load(void)
+{
+    return vectors_load_flags("model/vectors.json", JSON_DECODE_INT_AS_REAL);
+}
+
+static inline uint64_t member_number(const json_t *object, const char *name)
+{
+    const json_t *member = json_object_get(object, name);
+    TAP_MUST(json_is_number(member) && json_number_value(member) < 9007199254740992.0);
+    return (uint64_t)json_number_value(member);
 }
 
 static inline const char *member_text(const json_t *object, const char *name)

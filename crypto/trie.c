@@ -334,12 +334,11 @@ static enum ses_err settle(struct ses_trie_pool *pool, const struct ses_trie **r
         const struct ses_trie **slot;
         unsigned child;
     } stack[TRIE_DEPTH_MAX];
-    unsigned top = 0;
     stack[0].slot = root;
     stack[0].child = 0;
     unsigned used = is_dirty(*root);
     while (used > 0) {
-        top = used - 1;
+        const unsigned top = used - 1;
         const struct ses_trie **slot = stack[top].slot;
         if (!trie_is_branch(*slot)) {
             bucket_settle((struct trie_bucket *)(uintptr_t)trie_as_bucket(*slot));
