@@ -1,0 +1,368 @@
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/tap.h"
+#include "rpc/rpc_internal.h"
+
+static json_t *echo(void *cookie, json_t *params, struct ses_rpc_error *error)
+{
+    (void)cookie;
+    (void)error;
+    return json_incref(params);
+}
+
+static json_t *refuse(void *cookie, json_t *params, struct ses_rpc_error *error)
+{
+    (void)cookie;
+    (void)params;
+    return ses_rpc_fail(error, SES_ERR_FUNDS, "the account has 1 nLUX; 2 are needed");
+}
+
+static char *page(void *cookie, int *http_status)
+{
+    (void)cookie;
+    *http_status = 503;
+    return ses_strdup("not yet\n");
+}
+
+static const struct ses_rpc_method methods[] = {
+    {"t.echo", echo, false}, {"t.refuse", refuse, false}, {"t.change", echo, true}, {0}};
+static const struct ses_rpc_page pages[] = {{"/readyz", "text/plain", page}, {0}};
+
+static struct ses_rpc_server *server_start(const char *token)
+{
+    struct ses_rpc_server *server = NULL;
+    struct ses_note note = {0};
+    const struct ses_rpc_server_params params = {
+        .listen = "127.0.0.1:0", .methods = methods, .pages = pages, .token = token};
+    TAP_ERR(SES_OK, ses_rpc_server_new(&server, &params, &note));
+    TAP_MUST(server != NULL);
+    return server;
+}
+
+static int dial(uint16_t port)
+{
+    const struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct timeval patience = {.tv_sec = 20};
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    TAP_MUST(fd >= 0);
+    TAP_OK(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0);
+    TAP_MUST(connect(fd, (const struct sockaddr *)&address, sizeof address) == 0);
+    return fd;
+}
+
+/* Sends raw text and returns the status of the answer; the answer stays in `answer`. */
+static char answer[8192];
+static int raw(const struct ses_rpc_server *server, const char *text)
+{
+    const int fd = dial(ses_rpc_server_port(server));
+    size_t len = 0;
+    ssize_t got = 1;
+    TAP_OK(send(fd, text, strlen(text), MSG_NOSIGNAL) == (ssize_t)strlen(text));
+    while (got > 0 && len < sizeof answer - 1) {
+        got = recv(fd, answer + len, sizeof answer - 1 - len, 0);
+        len += got > 0 ? (size_t)got : 0;
+    }
+    answer[len] = 0;
+    close(fd);
+    return len > 12 ? (int)strtol(answer + 9, NULL, 10) : 0;
+}
+
+#define ECHO_BODY "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"t.echo\"}"
+#define CHANGE_BODY "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"t.change\"}"
+
+static int post(const struct ses_rpc_server *server, const char *path, const char *headers,
+                const char *body)
+{
+    char text[4096];
+    const int len = snprintf(text, sizeof text,
+                             "POST %s HTTP/1.1\r\nConnection: close\r\n%sContent-Length: "
+                             "%zu\r\n\r\n%s",
+                             path, headers, strlen(body), body);
+    TAP_MUST(len > 0 && (size_t)len < sizeof text);
+    return raw(server, text);
+}
+
+#define HOST "Host: 127.0.0.1:1\r\n"
+#define JSON "Content-Type: application/json\r\n"
+
+static void test_paths_and_types(void)
+{
+    struct ses_rpc_server *server = server_start(NULL);
+    TAP_EQ(200, (uint64_t)post(server, "/rpc", HOST JSON, ECHO_BODY));
+    TAP_OK(strstr(answer, "\"result\":{}") != NULL);
+    TAP_EQ(200, (uint64_t)post(server, "/ext/bc/session/rpc", HOST JSON, ECHO_BODY));
+    TAP_EQ(200, (uint64_t)post(server, "/rpc", HOST, ECHO_BODY));
+    TAP_EQ(200,
+           (uint64_t)post(server, "/rpc", HOST "Content-Type: application/json; charset=utf-8\r\n",
+                          ECHO_BODY));
+    TAP_EQ(415, (uint64_t)post(server, "/rpc", HOST "Content-Type: text/plain\r\n", ECHO_BODY));
+    TAP_EQ(415,
+           (uint64_t)post(server, "/rpc",
+                          HOST "Content-Type: application/x-www-form-urlencoded\r\n", ECHO_BODY));
+    TAP_EQ(404, (uint64_t)post(server, "/", HOST JSON, ECHO_BODY));
+    TAP_EQ(404, (uint64_t)post(server, "/ext/bc//rpc", HOST JSON, ECHO_BODY));
+    TAP_EQ(404, (uint64_t)post(server, "/ext/bc/a/b/rpc", HOST JSON, ECHO_BODY));
+    TAP_EQ(204, (uint64_t)post(server, "/rpc", HOST JSON,
+                               "{\"jsonrpc\":\"2.0\",\"method\":\"t.echo\"}"));
+    TAP_EQ(400, (uint64_t)post(server, "/rpc", HOST JSON, ""));
+    TAP_EQ(400, (uint64_t)post(server, "/rpc", HOST JSON,
+                               "{\"id\":1,\"method\":\"t.refuse\",\"params\":[{}]}"));
+    TAP_OK(strstr(answer, "\"error\":\"the account has 1 nLUX; 2 are needed\"") != NULL);
+    ses_rpc_server_free(server);
+}
+
+static void test_pages(void)
+{
+    struct ses_rpc_server *server = server_start(NULL);
+    TAP_EQ(503, (uint64_t)raw(server, "GET /readyz HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n"));
+    TAP_OK(strstr(answer, "not yet\n") != NULL);
+    TAP_EQ(404, (uint64_t)raw(server, "GET /x HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n"));
+    TAP_EQ(405, (uint64_t)raw(server, "GET /rpc HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n"));
+    TAP_OK(strstr(answer, "Allow: POST") != NULL);
+    TAP_EQ(405, (uint64_t)raw(server, "PUT /rpc HTTP/1.1\r\n" HOST "Connection: close\r\n"
+                                      "Content-Length: 0\r\n\r\n"));
+    ses_rpc_server_free(server);
+}
+
+static void test_browsers(void)
+{
+    struct ses_rpc_server *server = server_start(NULL);
+    TAP_EQ(403,
+           (uint64_t)post(server, "/rpc", HOST JSON "Origin: https://evil.example\r\n", ECHO_BODY));
+    TAP_EQ(403, (uint64_t)post(server, "/rpc", HOST JSON "Origin: null\r\n", ECHO_BODY));
+    TAP_EQ(200,
+           (uint64_t)post(server, "/rpc", HOST JSON "Origin: http://127.0.0.1:1\r\n", ECHO_BODY));
+    TAP_EQ(403, (uint64_t)post(server, "/rpc",
+                               "Host: evil.example\r\n" JSON "Origin: http://evil.example\r\n",
+                               ECHO_BODY));
+    TAP_EQ(200, (uint64_t)post(server, "/rpc", "Host: localhost:9652\r\n" JSON, ECHO_BODY));
+    TAP_EQ(200, (uint64_t)post(server, "/rpc", "Host: [::1]:9652\r\n" JSON, ECHO_BODY));
+    TAP_EQ(403, (uint64_t)raw(server, "GET /readyz HTTP/1.1\r\nHost: evil.example\r\n"
+                                      "Connection: close\r\n\r\n"));
+    ses_rpc_server_free(server);
+}
+
+static void test_hosts(void)
+{
+    TAP_OK(ses_rpc_host_ok("evil.example", false));
+    TAP_OK(ses_rpc_host_ok(NULL, true));
+    TAP_OK(ses_rpc_host_ok("LOCALHOST", true));
+    TAP_OK(!ses_rpc_host_ok("", true));
+    TAP_OK(!ses_rpc_host_ok("[", true));
+    TAP_OK(!ses_rpc_host_ok("[]", true));
+    TAP_OK(!ses_rpc_host_ok("localhost.evil.example", true));
+    TAP_OK(!ses_rpc_host_ok("127.0.0.1.evil.example", true));
+    TAP_OK(!ses_rpc_origin_ok("evil", "evil"));
+    TAP_OK(!ses_rpc_origin_ok("http://a", NULL));
+    TAP_OK(!ses_rpc_content_type_ok("application/jsonx"));
+    TAP_OK(!ses_rpc_path_ok("/rpc/"));
+    TAP_OK(!ses_rpc_path_ok("/ext/bc/rpc"));
+}
+
+static void test_sizes(void)
+{
+    struct ses_rpc_server *server = server_start(NULL);
+    char text[600];
+    int len =
+        snprintf(text, sizeof text, "POST /rpc HTTP/1.1\r\n" HOST JSON "Content-Length: %u\r\n\r\n",
+                 SES_RPC_BODY_MAX + 1);
+    TAP_MUST(len > 0);
+    TAP_EQ(413, (uint64_t)raw(server, text));
+    TAP_EQ(413, (uint64_t)raw(server, "POST /rpc HTTP/1.1\r\n" HOST JSON
+                                      "Content-Length: 99999999999999\r\n\r\n"));
+    ses_rpc_server_free(server);
+}
+
+/* A body without announced length is counted as it comes. */
+static void test_chunked_body_is_bounded(void)
+{
+    struct ses_rpc_server *server = server_start(NULL);
+    const int fd = dial(ses_rpc_server_port(server));
+    static char chunk[65536 + 9];
+    const char head[] = "POST /rpc HTTP/1.1\r\n" HOST JSON "Connection: close\r\n"
+                        "Transfer-Encoding: chunked\r\n\r\n";
+    TAP_OK(send(fd, head, sizeof head - 1, MSG_NOSIGNAL) > 0);
+    memcpy(chunk, "10000\r\n", 7);
+    memset(chunk + 7, ' ', 65536);
+    memcpy(chunk + 7 + 65536, "\r\n", 2);
+    for (int i = 0; i < 66; i++) { /* 64 chunks are the limit */
+        if (send(fd, chunk, sizeof chunk, MSG_NOSIGNAL) < 0) {
+            break;
+        }
+    }
+    TAP_OK(send(fd, "0\r\n\r\n", 5, MSG_NOSIGNAL) == 5);
+    const ssize_t got = recv(fd, answer, sizeof answer - 1, 0);
+    TAP_MUST(got > 12);
+    TAP_EQ(413, (uint64_t)strtol(answer + 9, NULL, 10));
+    close(fd);
+    ses_rpc_server_free(server);
+}
+
+static void test_token(void)
+{
+    struct ses_rpc_server *server = server_start("secret");
+    TAP_EQ(200, (uint64_t)post(server, "/rpc", HOST JSON, ECHO_BODY));
+    TAP_EQ(401, (uint64_t)post(server, "/rpc", HOST JSON, CHANGE_BODY));
+    TAP_EQ(401, (uint64_t)post(server, "/rpc", HOST JSON "Authorization: Bearer secre\r\n",
+                               CHANGE_BODY));
+    TAP_EQ(401, (uint64_t)post(server, "/rpc", HOST JSON "Authorization: Basic secret\r\n",
+                               CHANGE_BODY));
+    TAP_EQ(200, (uint64_t)post(server, "/rpc", HOST JSON "Authorization: Bearer secret\r\n",
+                               CHANGE_BODY));
+    ses_rpc_server_free(server);
+}
+
+static void test_listen_errors(void)
+{
+    static const char *const bad[] = {
+        "",       "9652",           "127.0.0.1",   "127.0.0.1:", "127.0.0.1:99999",
+        "::1:80", "example.org:80", "127.0.0.1:x", ":80",        "[]:1"};
+    struct ses_rpc_server *server = server_start(NULL);
+    struct ses_rpc_server *second = NULL;
+    struct ses_note note = {0};
+    char taken[40];
+    TAP_MUST(snprintf(taken, sizeof taken, "127.0.0.1:%u", ses_rpc_server_port(server)) > 0);
+    struct ses_rpc_server_params params = {.listen = taken, .methods = methods};
+    TAP_ERR(SES_ERR_IN_USE, ses_rpc_server_new(&second, &params, &note));
+    TAP_OK(second == NULL && strstr(note.text, taken) != NULL);
+    for (size_t i = 0; i < SES_COUNT(bad); i++) {
+        params.listen = bad[i];
+        TAP_ERR(SES_ERR_CONFIG, ses_rpc_server_new(&second, &params, &note));
+    }
+    ses_rpc_server_free(server);
+}
+
+/* ---- client ---- */
+
+static struct ses_rpc_client *client_start(const char *urls)
+{
+    struct ses_rpc_client *client = NULL;
+    struct ses_note note = {0};
+    TAP_ERR(SES_OK, ses_rpc_client_new(&client, urls, 20000, &note));
+    TAP_MUST(client != NULL);
+    return client;
+}
+
+static void test_call_and_failover(void)
+{
+    struct ses_rpc_server *server = server_start("secret");
+    struct ses_note note = {0};
+    json_t *result = NULL;
+    char urls[100];
+    /* nobody listens on port 1; a URL without path means /rpc */
+    TAP_MUST(snprintf(urls, sizeof urls, "http://127.0.0.1:1/rpc, http://127.0.0.1:%u",
+                      ses_rpc_server_port(server)) > 0);
+    struct ses_rpc_client *client = client_start(urls);
+    for (int i = 0; i < 3; i++) {
+        TAP_ERR(SES_OK, ses_rpc_call(client, "t.echo", json_pack("{s:i}", "a", i), &result, &note));
+        TAP_EQ((uint64_t)i, (uint64_t)json_integer_value(json_object_get(result, "a")));
+        json_decref(result);
+    }
+    TAP_ERR(SES_ERR_FUNDS, ses_rpc_call(client, "t.refuse", json_object(), &result, &note));
+    TAP_TEXT("the account has 1 nLUX; 2 are needed", note.text);
+    TAP_ERR(SES_ERR_VERSION, ses_rpc_call(client, "t.none", json_object(), &result, &note));
+    TAP_ERR(SES_ERR_UNAUTHORISED, ses_rpc_call(client, "t.change", json_object(), &result, &note));
+    TAP_ERR(SES_ERR_INVALID, ses_rpc_client_set_token(client, "a\r\nHost: x"));
+    TAP_ERR(SES_OK, ses_rpc_client_set_token(client, "secret"));
+    TAP_ERR(SES_OK, ses_rpc_call(client, "t.change", json_object(), &result, &note));
+    json_decref(result);
+    ses_rpc_server_free(server);
+    TAP_ERR(SES_ERR_UNREACHABLE, ses_rpc_call(client, "t.echo", json_object(), &result, &note));
+    TAP_OK(result == NULL && strstr(note.text, "http://127.0.0.1:1/rpc") != NULL);
+    ses_rpc_client_free(client);
+}
+
+static void test_bad_urls(void)
+{
+    static const char *const bad[] = {
+        "", " , ", "ftp://127.0.0.1/", "file:///etc/passwd", "127.0.0.1:80", "http://", "nonsense"};
+    struct ses_rpc_client *client = NULL;
+    struct ses_note note = {0};
+    for (size_t i = 0; i < SES_COUNT(bad); i++) {
+        TAP_ERR(SES_ERR_CONFIG, ses_rpc_client_new(&client, bad[i], 1000, &note));
+        TAP_OK(client == NULL);
+    }
+}
+
+/* A server that says one thing to one connection, then `fill` bytes more. */
+struct liar {
+    int fd;
+    const char *text;
+    size_t fill;
+};
+
+static void *liar_run(void *cookie)
+{
+    const struct liar *liar = cookie;
+    static char block[65536];
+    const int fd = accept(liar->fd, NULL, NULL);
+    ssize_t ok = recv(fd, block, sizeof block, 0);
+    ok = ok > 0 ? send(fd, liar->text, strlen(liar->text), MSG_NOSIGNAL) : -1;
+    for (size_t sent = 0; ok > 0 && sent < liar->fill; sent += (size_t)ok) {
+        ok = send(fd, block, sizeof block, MSG_NOSIGNAL);
+    }
+    close(fd);
+    return NULL;
+}
+
+static enum ses_err ask_liar(const char *text, size_t fill, struct ses_note *note)
+{
+    struct liar liar = {.text = text, .fill = fill};
+    uint16_t port = 0;
+    bool loopback = false;
+    TAP_ERR(SES_OK, ses_rpc_listen(&liar.fd, &port, &loopback, "127.0.0.1:0", note));
+    TAP_MUST(loopback && fcntl(liar.fd, F_SETFL, 0) == 0); /* the server's sockets do not block */
+    char url[60];
+    TAP_MUST(snprintf(url, sizeof url, "http://127.0.0.1:%u/rpc", port) > 0);
+    struct ses_rpc_client *client = client_start(url);
+    pthread_t thread;
+    json_t *result = NULL;
+    TAP_MUST(pthread_create(&thread, NULL, liar_run, &liar) == 0);
+    const enum ses_err err = ses_rpc_call(client, "t.echo", json_object(), &result, note);
+    json_decref(result);
+    ses_rpc_client_free(client);
+    TAP_OK(pthread_join(thread, NULL) == 0);
+    close(liar.fd);
+    return err;
+}
+
+static void test_liars(void)
+{
+    struct ses_note note = {0};
+    TAP_ERR(SES_ERR_PEER,
+            ask_liar("HTTP/1.1 301 Moved\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: "
+                     "0\r\n\r\n",
+                     0, &note));
+    TAP_ERR(SES_ERR_PEER, ask_liar("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhtml", 0, &note));
+    TAP_ERR(SES_ERR_PEER, ask_liar("HTTP/1.1 200 OK\r\nContent-Length: 38\r\n\r\n"
+                                   "{\"jsonrpc\":\"2.0\",\"result\":{},\"id\":9000}",
+                                   0, &note));
+    TAP_ERR(SES_ERR_UNREACHABLE,
+            ask_liar("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}", 0, &note));
+    TAP_ERR(SES_ERR_UNREACHABLE,
+            ask_liar("HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n", 80000000, &note));
+    TAP_OK(strstr(note.text, "too large") != NULL);
+}
+
+int main(void)
+{
+    TAP_RUN(test_paths_and_types);
+    TAP_RUN(test_pages);
+    TAP_RUN(test_browsers);
+    TAP_RUN(test_hosts);
+    TAP_RUN(test_sizes);
+    TAP_RUN(test_chunked_body_is_bounded);
+    TAP_RUN(test_token);
+    TAP_RUN(test_listen_errors);
+    TAP_RUN(test_call_and_failover);
+    TAP_RUN(test_bad_urls);
+    TAP_RUN(test_liars);
+    return tap_done();
+}
