@@ -44,9 +44,10 @@ static enum ses_err audit_record(struct cli *cli)
         const struct ses_record record = {header, payload.bytes, (uint32_t)payload.len};
         err = ses_record_identify(&ids, &record);
         if (err != SES_OK) {
-            err = cli_fail(cli, err,
-                           "this header is malformed: version 1, kind 0 or 1, ttl_class 0..4, three "
-                           "zero bytes, ts_ms a multiple of 1000");
+            err =
+                cli_fail(cli, err,
+                         "this header is malformed: version 1, kind 0 or 1, ttl_class 0..4, three "
+                         "zero bytes, ts_ms a multiple of 1000");
         }
     }
     ses_buf_free(&payload);
@@ -74,9 +75,9 @@ static enum ses_err audit_swarm(struct cli *cli)
     struct ses_hash digest;
     ses_blake3_hash(&digest, id.bytes, sizeof id.bytes);
     cli->json = true;
-    return cli_print_json(
-        cli, json_pack("{s:o,s:I}", "digest", ses_json_hex(digest.bytes, 32), "swarm",
-                       (json_int_t)ses_swarm_of(&digest, (uint32_t)num_swarms)));
+    return cli_print_json(cli,
+                          json_pack("{s:o,s:I}", "digest", ses_json_hex(digest.bytes, 32), "swarm",
+                                    (json_int_t)ses_swarm_of(&digest, (uint32_t)num_swarms)));
 }
 
 /* ---- audit epoch ---- */
@@ -127,8 +128,9 @@ static enum ses_err seat_read(struct cli *cli, const json_t *node, struct ses_se
     SES_TRY(ses_json_get_hex(node, "node_id", seat->node_id.bytes, 20, &cli->note));
     SES_TRY(ses_json_get_hex(node, "owner", seat->owner.bytes, 20, &cli->note));
     if (status_read(node, &seat->status) != SES_OK) {
-        return cli_fail(cli, SES_ERR_MALFORMED,
-                        "nodes[].status is \"active\", \"decommissioning\" or \"retired\" (1, 2, 3)");
+        return cli_fail(
+            cli, SES_ERR_MALFORMED,
+            "nodes[].status is \"active\", \"decommissioning\" or \"retired\" (1, 2, 3)");
     }
     if (swarm_read(node, &seat->swarm) != SES_OK) {
         return cli_fail(cli, SES_ERR_MALFORMED, "nodes[].swarm is a number, or null for none");
@@ -199,8 +201,9 @@ static enum ses_err audit_advance(struct cli *cli, struct audit *a)
                 SES_ERR_MEMORY);
     const enum ses_err err = ses_membership_advance(&a->m, &a->seed, &a->rules);
     if (err != SES_OK) {
-        return cli_fail(cli, err, "these nodes cannot be: a node twice, or a swarm number that is "
-                                  "not below num_swarms");
+        return cli_fail(cli, err,
+                        "these nodes cannot be: a node twice, or a swarm number that is "
+                        "not below num_swarms");
     }
     return ses_tester_plan_make(&a->plan, &a->m, &a->seed, a->testers, a->ranks);
 }
@@ -216,8 +219,7 @@ static json_t *audit_json(const struct audit *a)
         json_object_set_new(assignment, id, json_integer((json_int_t)a->m.seats[i].swarm));
     }
     for (uint32_t i = 0; i < a->plan.order_cnt; i++) {
-        json_array_append_new(order,
-                              ses_json_hex(a->m.seats[a->plan.order[i]].node_id.bytes, 20));
+        json_array_append_new(order, ses_json_hex(a->m.seats[a->plan.order[i]].node_id.bytes, 20));
     }
     for (uint32_t i = 0; i < a->plan.offset_cnt; i++) {
         json_array_append_new(offsets, json_integer((json_int_t)a->plan.offsets[i]));

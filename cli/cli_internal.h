@@ -14,9 +14,9 @@ struct cli {
     int arg_cnt; /* positional arguments behind the command's words */
     char **args;
     bool json;
-    struct ses_note note;            /* why the command failed */
-    struct ses_client *client;       /* opened by cli_client, closed when the command ends */
-    struct ses_client_note why;      /* of the client's last call: cli_client_err copies it */
+    struct ses_note note;       /* why the command failed */
+    struct ses_client *client;  /* opened by cli_client, closed when the command ends */
+    struct ses_client_note why; /* of the client's last call: cli_client_err copies it */
 };
 
 typedef enum ses_err cli_fn(struct cli *cli);
@@ -82,16 +82,20 @@ enum ses_err cli_chain_call(struct cli *cli, const char *method, json_t *params,
 enum ses_err cli_signer(struct cli *cli, struct ses_identity **out);
 
 /* ---- transactions (tx.c) ---- */
-/* Signs `tx` (type and body set, nonce 0: the account's next) as `signer`, adds the node's `auth`
- * bytes if it has some, submits, waits until it is in a block. */
 struct cli_tx {
     struct ses_tx tx;
     const struct ses_identity *signer;
     const uint8_t *node_auth; /* of a registration: the node's own auth; NULL without */
     size_t node_auth_len;
 };
-enum ses_err cli_tx_send(struct cli *cli, struct ses_rpc_client *chain, struct cli_tx *send,
-                         struct ses_hash *tx_id, uint64_t *height);
+/* Signs as the signer (showing its key), adds the node's auth if there is one, submits. */
+enum ses_err cli_tx_submit(struct cli *cli, struct ses_rpc_client *chain, const struct cli_tx *send,
+                           struct ses_hash *tx_id);
+/* Until it is in a block; ERR_TIMEOUT after a minute. */
+enum ses_err cli_tx_wait(struct cli *cli, struct ses_rpc_client *chain,
+                         const struct ses_hash *tx_id, uint64_t *height);
+/* Prints what became of it. */
+enum ses_err cli_tx_done(struct cli *cli, const struct ses_hash *tx_id, uint64_t height);
 /* The nonce and fee that the next transaction of `account` takes. */
 enum ses_err cli_tx_terms(struct cli *cli, struct ses_rpc_client *chain,
                           const struct ses_account *account, uint64_t *nonce, uint64_t *fee);

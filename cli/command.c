@@ -50,8 +50,9 @@ static const struct cli_command *command_find(int argc, char **argv, int *word_c
 
 static void help_all(FILE *to)
 {
-    fprintf(to, "session %s: private messages that a quantum computer cannot open\n\n"
-                "Usage: session COMMAND [ARGUMENTS] [OPTIONS]     session COMMAND --help\n\n",
+    fprintf(to,
+            "session %s: private messages that a quantum computer cannot open\n\n"
+            "Usage: session COMMAND [ARGUMENTS] [OPTIONS]     session COMMAND --help\n\n",
             SES_VERSION);
     for (size_t t = 0; t < SES_COUNT(tables); t++) {
         for (const struct cli_command *c = tables[t]; c->words != NULL; c++) {
@@ -163,7 +164,8 @@ static int help_group(const char *word)
         }
     }
     if (!found) {
-        fprintf(stderr, "session: there is no command \"%.60s\"; session --help lists them\n", word);
+        fprintf(stderr, "session: there is no command \"%.60s\"; session --help lists them\n",
+                word);
     }
     return 2;
 }

@@ -25,6 +25,7 @@ struct devnet {
     uint16_t p2p_ports[DEVNET_NODES_MAX];
     struct devnet_proc procs[DEVNET_NODES_MAX + 1]; /* the chain first */
     uint32_t proc_cnt;
+    char node_ids[DEVNET_NODES_MAX][SES_ID_TEXT_MAX];
 };
 
 /* dir/name, or ERR_INVALID with a note if it is too long. */

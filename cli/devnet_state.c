@@ -8,13 +8,14 @@
 static json_t *proc_json(const struct devnet *net, uint32_t i)
 {
     const struct devnet_proc *proc = &net->procs[i];
-    json_t *json = json_pack("{s:s,s:i,s:I,s:s}", "name", proc->name, "pid", (int)proc->pid,
-                             "started", (json_int_t)proc->started, "state",
-                             devnet_alive(proc) ? "running" : "stopped");
+    json_t *json =
+        json_pack("{s:s,s:i,s:I,s:s}", "name", proc->name, "pid", (int)proc->pid, "started",
+                  (json_int_t)proc->started, "state", devnet_alive(proc) ? "running" : "stopped");
     if (i > 0) {
         char address[64];
         snprintf(address, sizeof address, "/ip4/127.0.0.1/tcp/%u", net->p2p_ports[i - 1]);
         json_object_set_new(json, "listen", json_string(address));
+        json_object_set_new(json, "node_id", json_string(net->node_ids[i - 1]));
     }
     char rpc[64];
     snprintf(rpc, sizeof rpc, "http://127.0.0.1:%u/rpc", net->rpc_ports[i]);
@@ -71,8 +72,13 @@ static enum ses_err proc_read(struct devnet *net, uint32_t i, const json_t *json
     proc->started = (uint64_t)json_integer_value(started);
     SES_REQUIRE(port_of(json, "rpc", "http://127.0.0.1:%u/rpc", &net->rpc_ports[i]),
                 SES_ERR_MALFORMED);
-    SES_REQUIRE(i == 0 ||
-                    port_of(json, "listen", "/ip4/127.0.0.1/tcp/%u", &net->p2p_ports[i - 1]),
+    if (i == 0) {
+        return SES_OK;
+    }
+    const char *node_id = json_string_value(json_object_get(json, "node_id"));
+    SES_REQUIRE(node_id != NULL, SES_ERR_MALFORMED);
+    snprintf(net->node_ids[i - 1], sizeof net->node_ids[i - 1], "%s", node_id);
+    SES_REQUIRE(port_of(json, "listen", "/ip4/127.0.0.1/tcp/%u", &net->p2p_ports[i - 1]),
                 SES_ERR_MALFORMED);
     return SES_OK;
 }
@@ -108,7 +114,8 @@ enum ses_err devnet_load(struct cli *cli, struct devnet *net)
         json_t *json = json_loadb((const char *)text.bytes, text.len, 0, &why);
         err = json == NULL ? SES_ERR_MALFORMED : state_read(net, json);
         if (err != SES_OK) {
-            cli_fail(cli, err, "%.200s is damaged: stop its processes by hand and remove the directory",
+            cli_fail(cli, err,
+                     "%.200s is damaged: stop its processes by hand and remove the directory",
                      path);
         }
         json_decref(json);

@@ -81,8 +81,9 @@ static enum ses_err io_paths(struct cli *cli, const char **in, const char **out)
     *in = ses_config_get(cli->config, "in");
     *out = ses_config_get(cli->config, "out");
     if (*in == NULL || *out == NULL) {
-        return cli_fail(cli, SES_ERR_INVALID, "--in FILE and --out FILE are needed (- for standard "
-                                              "input and output)");
+        return cli_fail(cli, SES_ERR_INVALID,
+                        "--in FILE and --out FILE are needed (- for standard "
+                        "input and output)");
     }
     return SES_OK;
 }
@@ -134,8 +135,7 @@ static enum ses_err open1(struct cli *cli, const struct ses_identity *to, const 
     struct ses_content content = {0};
     struct ses_content_owner *owner = NULL;
     SES_TRY(ses_open1(&opened, to, &record, card_unknown, NULL));
-    enum ses_err err =
-        ses_content_decode(&content, &owner, opened.body.bytes, opened.body.len);
+    enum ses_err err = ses_content_decode(&content, &owner, opened.body.bytes, opened.body.len);
     if (err == SES_OK && content.kind != SES_CONTENT_FILE) {
         err = cli_fail(cli, SES_ERR_MALFORMED, "it opens, but holds no file");
     }

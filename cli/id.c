@@ -77,8 +77,7 @@ static enum ses_err id_restore(struct cli *cli)
             phrase[--text.len] = 0;
         }
         const char *passphrase = ses_config_flag(cli->config, "no-passphrase") ? "" : NULL;
-        err = cli_client_err(cli,
-                             ses_client_restore(cli->client, phrase, passphrase, &cli->why));
+        err = cli_client_err(cli, ses_client_restore(cli->client, phrase, passphrase, &cli->why));
     }
     if (text.bytes != NULL) {
         ses_wipe(text.bytes, text.cap);

@@ -100,9 +100,10 @@ static enum ses_err read_line_hidden(struct cli *cli, const char *prompt, char *
 {
     const int tty = open("/dev/tty", O_RDWR | O_CLOEXEC);
     if (tty < 0) {
-        return cli_fail(cli, SES_ERR_PASSPHRASE,
-                        "a passphrase is needed and there is no terminal: give --passphrase-file F, "
-                        "or --no-passphrase for an identity stored in the clear");
+        return cli_fail(
+            cli, SES_ERR_PASSPHRASE,
+            "a passphrase is needed and there is no terminal: give --passphrase-file F, "
+            "or --no-passphrase for an identity stored in the clear");
     }
     struct termios before;
     const bool quiet = tcgetattr(tty, &before) == 0;
@@ -138,8 +139,8 @@ static enum ses_err passphrase_from_file(struct cli *cli, const char *path, char
         memcpy(out, text.bytes, len);
         out[len] = 0;
         if (len == 0) {
-            err = cli_fail(cli, SES_ERR_PASSPHRASE, "%.200s is empty: its first line is the passphrase",
-                           path);
+            err = cli_fail(cli, SES_ERR_PASSPHRASE,
+                           "%.200s is empty: its first line is the passphrase", path);
         }
     }
     if (text.bytes != NULL) {

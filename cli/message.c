@@ -26,8 +26,7 @@ static json_t *sent_json(const struct ses_client_sent *sent)
 static void sent_print(const struct ses_client_sent *sent)
 {
     if (sent->state == SES_CLIENT_STORED) {
-        printf("Stored: %u nodes signed receipts (%u are needed).\n", sent->node_cnt,
-               sent->quorum);
+        printf("Stored: %u nodes signed receipts (%u are needed).\n", sent->node_cnt, sent->quorum);
     } else {
         printf("Pending: %u of %u nodes so far; it is in the outbox and will be tried again.\n",
                sent->node_cnt, sent->quorum);
@@ -84,8 +83,7 @@ static enum ses_err receipts_print(struct cli *cli, const struct ses_client_sent
 {
     char nodes[SES_CLIENT_NODES_MAX][SES_CLIENT_NODE_TEXT];
     unsigned valid = 0;
-    SES_TRY(cli_client_err(
-        cli, ses_client_receipts(cli->client, sent, &valid, nodes, &cli->why)));
+    SES_TRY(cli_client_err(cli, ses_client_receipts(cli->client, sent, &valid, nodes, &cli->why)));
     if (!cli->json) {
         printf("Verified %u receipts against the registry's keys.\n", valid);
     }
@@ -314,8 +312,7 @@ static enum ses_err message_receive(struct cli *cli)
     }
     struct ses_client_received all = {0};
     while (err == SES_OK && got.more) {
-        err = cli_client_err(
-            cli, ses_client_receive(cli->client, on_message, &r, &got, &cli->why));
+        err = cli_client_err(cli, ses_client_receive(cli->client, on_message, &r, &got, &cli->why));
         all.delivered += got.delivered;
         all.unopenable += got.unopenable;
         all.asked = got.asked;
@@ -349,7 +346,7 @@ const struct cli_command cli_message_commands[] = {
      "session send 07ab... \"Hello\"", 1, 2, message_send, send_keys},
     {"receive", "", "fetch, open and print new messages", "session receive --watch", 0, 0,
      message_receive, receive_keys},
-    {"outbox", "", "messages that are on their way", "session outbox --retry", 0, 0,
-     message_outbox, outbox_keys},
+    {"outbox", "", "messages that are on their way", "session outbox --retry", 0, 0, message_outbox,
+     outbox_keys},
     {0},
 };

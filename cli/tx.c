@@ -32,8 +32,8 @@ static enum ses_err tx_encode(const struct cli_tx *send, const struct ses_hash *
     return ses_writer_done(w);
 }
 
-static enum ses_err tx_wait(struct cli *cli, struct ses_rpc_client *chain,
-                            const struct ses_hash *tx_id, uint64_t *height)
+enum ses_err cli_tx_wait(struct cli *cli, struct ses_rpc_client *chain,
+                         const struct ses_hash *tx_id, uint64_t *height)
 {
     const uint64_t until = ses_mono_ms() + INCLUDE_WAIT_MS;
     cli_progress("Waiting for the transaction to be in a block ...");
@@ -53,8 +53,18 @@ static enum ses_err tx_wait(struct cli *cli, struct ses_rpc_client *chain,
                     id, INCLUDE_WAIT_MS / 1000, id);
 }
 
-enum ses_err cli_tx_send(struct cli *cli, struct ses_rpc_client *chain, struct cli_tx *send,
-                         struct ses_hash *tx_id, uint64_t *height)
+enum ses_err cli_tx_done(struct cli *cli, const struct ses_hash *tx_id, uint64_t height)
+{
+    char id[65];
+    ses_hex_encode(id, tx_id->bytes, 32);
+    if (!cli->json) {
+        printf("Done: transaction %s is in block %llu.\n", id, (unsigned long long)height);
+    }
+    return cli_print_json(cli, json_pack("{s:s,s:o}", "txId", id, "height", ses_json_u64(height)));
+}
+
+enum ses_err cli_tx_submit(struct cli *cli, struct ses_rpc_client *chain, const struct cli_tx *send,
+                           struct ses_hash *tx_id)
 {
     struct ses_chain_params params;
     SES_TRY(ses_chain_get_params(chain, &params, &cli->note));
@@ -67,6 +77,5 @@ enum ses_err cli_tx_send(struct cli *cli, struct ses_rpc_client *chain, struct c
         err = ses_chain_submit(chain, bytes, w.len, tx_id, &cli->note);
     }
     ses_free(bytes);
-    SES_TRY(err);
-    return tx_wait(cli, chain, tx_id, height);
+    return err;
 }

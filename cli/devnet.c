@@ -1,0 +1,494 @@
+/* session devnet up, status, down: a chain and service nodes as real processes on loopback. */
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/devnet_internal.h"
+#include "cli/node_internal.h"
+
+#define WAIT_MS 180000u
+#define POLL_MS 100u
+#define OWNER_SPARE_LUX 100u
+#define FAUCET_LUX 1000000u
+#define NLUX_PER_LUX 1000000000ull
+#define MIN_STAKE (100u * NLUX_PER_LUX)
+
+/* ---- common ---- */
+
+static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void say(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("devnet: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+}
+
+static void pause_ms(uint64_t ms)
+{
+    const struct timespec pause = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
+    nanosleep(&pause, NULL);
+}
+
+static enum ses_err dir_of(struct cli *cli, struct devnet *net)
+{
+    const char *given = ses_config_get(cli->config, "dir");
+    const char *home = getenv("HOME");
+    char text[DEVNET_PATH_MAX];
+    if (given == NULL && home == NULL) {
+        return cli_fail(cli, SES_ERR_CONFIG, "no directory: give --dir DIR");
+    }
+    const int len = given != NULL
+                        ? snprintf(text, sizeof text, "%s", given)
+                        : snprintf(text, sizeof text, "%s/.local/share/session-devnet", home);
+    if (len <= 0 || (size_t)len > sizeof net->dir / 2) {
+        return cli_fail(cli, SES_ERR_INVALID, "the directory name is too long");
+    }
+    /* absolute: the processes outlive this one's working directory */
+    char cwd[DEVNET_PATH_MAX / 2] = "";
+    if (text[0] != '/' && getcwd(cwd, sizeof cwd) == NULL) {
+        return cli_fail(cli, SES_ERR_IO, "cannot tell the working directory");
+    }
+    snprintf(net->dir, sizeof net->dir, "%.500s%s%.500s", cwd, cwd[0] != 0 ? "/" : "", text);
+    return SES_OK;
+}
+
+static enum ses_err make_dir(struct cli *cli, const char *path)
+{
+    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+        return cli_fail(cli, SES_ERR_IO, "cannot make %.200s: %s", path, strerror(errno));
+    }
+    return SES_OK;
+}
+
+static enum ses_err make_dirs(struct cli *cli, const char *path)
+{
+    char part[DEVNET_PATH_MAX];
+    snprintf(part, sizeof part, "%s", path);
+    for (char *at = part + 1; *at != 0; at++) {
+        if (*at == '/') {
+            *at = 0;
+            SES_TRY(make_dir(cli, part));
+            *at = '/';
+        }
+    }
+    return make_dir(cli, part);
+}
+
+/* ---- owners and genesis ---- */
+
+/* A new identity in its own unencrypted file. */
+static enum ses_err owner_new(struct cli *cli, const char *path, struct ses_account *account)
+{
+    struct ses_identity *owner = NULL;
+    SES_TRY(ses_identity_generate(&owner, ses_random_system()));
+    *account = owner->account;
+    const enum ses_err err = ses_vault_file_write(path, SES_VAULT_IDENTITY, owner->seed,
+                                                  sizeof owner->seed, NULL, false, &cli->note);
+    ses_identity_free(owner);
+    return err;
+}
+
+static enum ses_err allocation_add(struct cli *cli, const struct devnet *net, json_t *allocations,
+                                   const char *name, uint64_t nlux)
+{
+    char path[DEVNET_PATH_MAX];
+    char text[SES_ID_TEXT_MAX];
+    struct ses_account account;
+    SES_TRY(devnet_path(cli, net, path, "owners/%s.identity", name));
+    SES_TRY(owner_new(cli, path, &account));
+    ses_account_text(text, &account);
+    json_array_append_new(allocations,
+                          json_pack("{s:s,s:I}", "account", text, "amount", (json_int_t)nlux));
+    return SES_OK;
+}
+
+static enum ses_err allocations_make(struct cli *cli, const struct devnet *net, json_t *allocations)
+{
+    SES_TRY(allocation_add(cli, net, allocations, "faucet", FAUCET_LUX * NLUX_PER_LUX));
+    for (uint32_t i = 0; i < net->node_cnt; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "owner-%02u", i + 1);
+        SES_TRY(allocation_add(cli, net, allocations, name,
+                               MIN_STAKE + OWNER_SPARE_LUX * NLUX_PER_LUX));
+    }
+    return SES_OK;
+}
+
+static enum ses_err params_make(struct cli *cli, json_t **out)
+{
+    unsigned long long epoch_s = 0;
+    unsigned long long target = 0;
+    SES_TRY(ses_config_u64(cli->config, "epoch-seconds", 6, 86400, &epoch_s, &cli->note));
+    SES_TRY(ses_config_u64(cli->config, "swarm-target", 1, 32, &target, &cli->note));
+    const unsigned long long settle = epoch_s / 6 > 0 ? epoch_s / 6 : 1;
+    const unsigned long long freeze = epoch_s / 12 > 0 ? epoch_s / 12 : 1;
+    *out = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "epochSeconds", (json_int_t)epoch_s,
+                     "blockSeconds", (json_int_t)1, "settleSeconds", (json_int_t)settle,
+                     "freezeSeconds", (json_int_t)freeze, "swarmTarget", (json_int_t)target,
+                     "rotatePerSwarmEpochs", (json_int_t)0);
+    return *out == NULL ? SES_ERR_MEMORY : SES_OK;
+}
+
+static enum ses_err genesis_write(struct cli *cli, const struct devnet *net, char *path)
+{
+    json_t *params = NULL;
+    json_t *allocations = json_array();
+    SES_TRY(devnet_path(cli, net, path, "genesis.json"));
+    enum ses_err err = params_make(cli, &params);
+    if (err == SES_OK) {
+        err = allocations_make(cli, net, allocations);
+    }
+    if (err != SES_OK) {
+        json_decref(params);
+        json_decref(allocations);
+        return err;
+    }
+    json_t *genesis = json_pack("{s:s,s:I,s:o,s:o,s:[]}", "networkName", "devnet", "timestamp",
+                                (json_int_t)(ses_now_ms(ses_clock_system()) / 1000), "allocations",
+                                allocations, "params", params, "serviceNodes");
+    char *text = genesis == NULL ? NULL : json_dumps(genesis, JSON_INDENT(1));
+    json_decref(genesis);
+    SES_REQUIRE(text != NULL, SES_ERR_MEMORY);
+    err = cli_write_file(cli, path, text, strlen(text), 0600);
+    free(text);
+    return err;
+}
+
+/* ---- processes ---- */
+
+static enum ses_err chain_start(struct cli *cli, struct devnet *net, char *genesis)
+{
+    char program[DEVNET_PATH_MAX];
+    char data[DEVNET_PATH_MAX];
+    char log[DEVNET_PATH_MAX];
+    char listen[32];
+    devnet_program(program, "sessionvm");
+    SES_TRY(devnet_path(cli, net, data, "chain"));
+    SES_TRY(devnet_path(cli, net, log, "chain.log"));
+    snprintf(listen, sizeof listen, "127.0.0.1:%u", net->rpc_ports[0]);
+    snprintf(net->chain_url, sizeof net->chain_url, "http://%s/rpc", listen);
+    char *argv[] = {program, "standalone",   "--genesis", genesis, "--data",
+                    data,    "--rpc-listen", listen,      NULL};
+    SES_TRY(devnet_spawn(cli, &net->procs[0], "chain", log, argv));
+    net->proc_cnt = 1;
+    return SES_OK;
+}
+
+static enum ses_err chain_await(struct cli *cli, struct devnet *net, struct ses_rpc_client **out)
+{
+    struct ses_chain_head head;
+    SES_TRY(ses_rpc_client_new(out, net->chain_url, 10000, &cli->note));
+    const uint64_t until = ses_mono_ms() + 20000;
+    while (ses_mono_ms() < until) {
+        if (ses_chain_get_head(*out, &head, NULL) == SES_OK) {
+            return SES_OK;
+        }
+        if (!devnet_alive(&net->procs[0])) {
+            return cli_fail(cli, SES_ERR_IO, "the chain did not start; see %.200s/chain.log",
+                            net->dir);
+        }
+        pause_ms(POLL_MS);
+    }
+    return cli_fail(cli, SES_ERR_TIMEOUT, "the chain does not answer; see %.200s/chain.log",
+                    net->dir);
+}
+
+static enum ses_err node_init(struct cli *cli, const struct devnet *net, uint32_t i)
+{
+    char program[DEVNET_PATH_MAX];
+    char data[DEVNET_PATH_MAX];
+    char log[DEVNET_PATH_MAX];
+    char listen[64];
+    char rpc[32];
+    devnet_program(program, "sessiond");
+    SES_TRY(devnet_path(cli, net, data, "node-%02u", i + 1));
+    SES_TRY(devnet_path(cli, net, log, "node-%02u.log", i + 1));
+    snprintf(listen, sizeof listen, "/ip4/127.0.0.1/tcp/%u", net->p2p_ports[i]);
+    snprintf(rpc, sizeof rpc, "127.0.0.1:%u", net->rpc_ports[i + 1]);
+    char *argv[] = {program,           "init",
+                    "--data",          data,
+                    "--chain",         (char *)(uintptr_t)net->chain_url,
+                    "--listen",        listen,
+                    "--rpc-listen",    rpc,
+                    "--capacity",      "10737418240",
+                    "--no-passphrase", NULL};
+    return devnet_run(cli, log, argv);
+}
+
+static enum ses_err node_start(struct cli *cli, struct devnet *net, uint32_t i)
+{
+    char program[DEVNET_PATH_MAX];
+    char config[DEVNET_PATH_MAX];
+    char log[DEVNET_PATH_MAX];
+    char name[32];
+    devnet_program(program, "sessiond");
+    snprintf(name, sizeof name, "node-%02u", i + 1);
+    SES_TRY(devnet_path(cli, net, config, "%s/sessiond.conf", name));
+    SES_TRY(devnet_path(cli, net, log, "%s.log", name));
+    char *argv[] = {program, "--config", config, NULL};
+    SES_TRY(devnet_spawn(cli, &net->procs[i + 1], name, log, argv));
+    net->proc_cnt = i + 2;
+    return SES_OK;
+}
+
+/* The owner's transaction, signed on this machine by owner and node. */
+static enum ses_err node_join(struct cli *cli, struct devnet *net, struct ses_rpc_client *chain,
+                              uint32_t i, struct ses_hash *tx_id)
+{
+    char path[DEVNET_PATH_MAX];
+    uint8_t seed[32];
+    size_t len = sizeof seed;
+    SES_TRY(devnet_path(cli, net, path, "owners/owner-%02u.identity", i + 1));
+    SES_TRY(ses_vault_file_read(path, SES_VAULT_IDENTITY, seed, &len, NULL, &cli->note));
+    struct ses_identity *owner = NULL;
+    enum ses_err err = len == sizeof seed ? ses_identity_new(&owner, seed) : SES_ERR_MALFORMED;
+    ses_wipe(seed, sizeof seed);
+    if (err == SES_OK) {
+        err = devnet_path(cli, net, path, "node-%02u/registration.json", i + 1);
+    }
+    struct cli_registration reg;
+    if (err == SES_OK) {
+        err = cli_registration_read(cli, &reg, path);
+    }
+    if (err == SES_OK) {
+        memcpy(net->node_ids[i], reg.node_text, sizeof net->node_ids[i]);
+        err = cli_registration_submit(cli, chain, &reg, owner, MIN_STAKE, tx_id);
+    }
+    ses_identity_free(owner);
+    return err;
+}
+
+/* ---- waiting until it is usable ---- */
+
+static enum ses_err seat_count(void *cookie, const struct ses_registry_row *row,
+                               const struct ses_node_keys *keys,
+                               const struct ses_endpoint *endpoint)
+{
+    uint32_t *seated = cookie;
+    (void)keys;
+    (void)endpoint;
+    *seated += row->swarm != SES_SWARM_NONE;
+    return SES_OK;
+}
+
+static enum ses_err seats_await(struct cli *cli, struct devnet *net, struct ses_rpc_client *chain)
+{
+    const uint64_t until = ses_mono_ms() + WAIT_MS;
+    struct ses_json_registry header = {0};
+    while (ses_mono_ms() < until) {
+        uint32_t seated = 0;
+        SES_TRY(
+            ses_chain_get_registry(chain, UINT64_MAX, &header, seat_count, &seated, &cli->note));
+        if (seated == net->node_cnt) {
+            say("epoch %llu: %u nodes have seats in %u swarm%s", (unsigned long long)header.epoch,
+                seated, header.num_swarms, header.num_swarms == 1 ? "" : "s");
+            return SES_OK;
+        }
+        pause_ms(POLL_MS);
+    }
+    return cli_fail(cli, SES_ERR_TIMEOUT, "the nodes got no seats; see %.200s/chain.log", net->dir);
+}
+
+/* Knows its seat and is connected to every other member of its swarm. */
+static bool node_ready(const json_t *status)
+{
+    const json_t *links = json_object_get(status, "links");
+    if (!json_is_integer(json_object_get(status, "swarm"))) {
+        return false;
+    }
+    for (size_t i = 0; i < json_array_size(links); i++) {
+        if (!json_is_true(json_object_get(json_array_get(links, i), "open"))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum ses_err node_await(struct cli *cli, struct devnet *net, uint32_t i, uint64_t until)
+{
+    char url[64];
+    struct ses_rpc_client *node = NULL;
+    snprintf(url, sizeof url, "http://127.0.0.1:%u/rpc", net->rpc_ports[i + 1]);
+    SES_TRY(ses_rpc_client_new(&node, url, 2000, &cli->note));
+    bool ready = false;
+    while (!ready && ses_mono_ms() < until && devnet_alive(&net->procs[i + 1])) {
+        json_t *status = NULL;
+        if (ses_rpc_call(node, "sessiond.status", json_object(), &status, NULL) == SES_OK) {
+            ready = node_ready(status);
+        }
+        json_decref(status);
+        if (!ready) {
+            pause_ms(POLL_MS / 2);
+        }
+    }
+    ses_rpc_client_free(node);
+    if (!ready) {
+        return cli_fail(cli, SES_ERR_TIMEOUT, "%s is not ready; see %.200s/%s.log",
+                        net->procs[i + 1].name, net->dir, net->procs[i + 1].name);
+    }
+    return SES_OK;
+}
+
+/* ---- up ---- */
+
+static enum ses_err nodes_up(struct cli *cli, struct devnet *net, struct ses_rpc_client *chain)
+{
+    struct ses_hash tx_ids[DEVNET_NODES_MAX];
+    uint64_t height = 0;
+    for (uint32_t i = 0; i < net->node_cnt; i++) {
+        SES_TRY(node_init(cli, net, i));
+        SES_TRY(node_join(cli, net, chain, i, &tx_ids[i]));
+        SES_TRY(node_start(cli, net, i));
+        SES_TRY(devnet_save(cli, net));
+    }
+    for (uint32_t i = 0; i < net->node_cnt; i++) {
+        SES_TRY(cli_tx_wait(cli, chain, &tx_ids[i], &height));
+    }
+    say("%u nodes are registered, with 100 LUX of %u owners each; waiting for their seats",
+        net->node_cnt, net->node_cnt);
+    SES_TRY(seats_await(cli, net, chain));
+    const uint64_t until = ses_mono_ms() + WAIT_MS;
+    for (uint32_t i = 0; i < net->node_cnt; i++) {
+        SES_TRY(node_await(cli, net, i, until));
+    }
+    say("every node is connected to its swarm");
+    return SES_OK;
+}
+
+static enum ses_err all_up(struct cli *cli, struct devnet *net)
+{
+    char path[DEVNET_PATH_MAX];
+    uint16_t ports[2 * DEVNET_NODES_MAX + 1];
+    struct ses_rpc_client *chain = NULL;
+    SES_TRY(make_dirs(cli, net->dir));
+    SES_TRY(devnet_path(cli, net, path, "owners"));
+    SES_TRY(make_dir(cli, path));
+    SES_TRY(devnet_save(cli, net));
+    SES_TRY(devnet_free_ports(cli, ports, 2 * net->node_cnt + 1));
+    memcpy(net->rpc_ports, ports, (net->node_cnt + 1u) * sizeof ports[0]);
+    memcpy(net->p2p_ports, ports + net->node_cnt + 1, net->node_cnt * sizeof ports[0]);
+    SES_TRY(genesis_write(cli, net, path));
+    SES_TRY(chain_start(cli, net, path));
+    enum ses_err err = chain_await(cli, net, &chain);
+    if (err == SES_OK) {
+        say("the chain runs at %s", net->chain_url);
+        err = nodes_up(cli, net, chain);
+    }
+    ses_rpc_client_free(chain);
+    return err;
+}
+
+static void usage_print(const struct devnet *net)
+{
+    printf(
+        "The network is ready. To use it:\n\n"
+        "  export SESSION_CHAIN=%s\n"
+        "  session id new --name Alice\n\n"
+        "Funds for accounts:  session transfer --owner-file %s/owners/faucet.identity LUX-... 10\n"
+        "Logs and data:       %s\n"
+        "Stop it:             session devnet down%s%s\n",
+        net->chain_url, net->dir, net->dir, strstr(net->dir, "/session-devnet") ? "" : " --dir ",
+        strstr(net->dir, "/session-devnet") ? "" : net->dir);
+}
+
+static enum ses_err devnet_up(struct cli *cli)
+{
+    struct devnet net = {0};
+    struct devnet old = {0};
+    unsigned long long nodes = 0;
+    SES_TRY(ses_config_u64(cli->config, "nodes", 1, DEVNET_NODES_MAX, &nodes, &cli->note));
+    SES_TRY(dir_of(cli, &net));
+    old = net;
+    if (devnet_load(cli, &old) == SES_OK) {
+        return cli_fail(cli, SES_ERR_EXISTS,
+                        "there is a devnet in %.200s; stop it first: session devnet down", net.dir);
+    }
+    cli->note.text[0] = 0;
+    net.node_cnt = (uint32_t)nodes;
+    enum ses_err err = all_up(cli, &net);
+    if (err == SES_OK) {
+        err = devnet_save(cli, &net);
+    }
+    if (err != SES_OK) {
+        devnet_stop_all(&net); /* logs stay for the reader of the message */
+        char path[DEVNET_PATH_MAX];
+        if (devnet_path(cli, &net, path, "devnet.json") == SES_OK) {
+            unlink(path);
+        }
+        return err;
+    }
+    if (!cli->json) {
+        usage_print(&net);
+    }
+    return cli_print_json(cli, devnet_json(&net));
+}
+
+/* ---- status, down ---- */
+
+static enum ses_err devnet_status(struct cli *cli)
+{
+    struct devnet net = {0};
+    SES_TRY(dir_of(cli, &net));
+    SES_TRY(devnet_load(cli, &net));
+    uint32_t running = 0;
+    for (uint32_t i = 0; i < net.proc_cnt; i++) {
+        const bool alive = devnet_alive(&net.procs[i]);
+        running += alive;
+        if (!cli->json) {
+            printf("%-8s pid %-7d %-7s %s\n", net.procs[i].name, (int)net.procs[i].pid,
+                   alive ? "running" : "stopped", i > 0 ? net.node_ids[i - 1] : net.chain_url);
+        }
+    }
+    if (!cli->json) {
+        printf("%u of %u processes run; data in %s\n", running, net.proc_cnt, net.dir);
+    }
+    return cli_print_json(cli, devnet_json(&net));
+}
+
+static enum ses_err devnet_down(struct cli *cli)
+{
+    struct devnet net = {0};
+    SES_TRY(dir_of(cli, &net));
+    SES_TRY(devnet_load(cli, &net));
+    const uint32_t cnt = net.proc_cnt;
+    devnet_stop_all(&net);
+    if (!ses_config_flag(cli->config, "keep")) {
+        SES_TRY(devnet_remove(cli, &net));
+    }
+    if (!cli->json) {
+        printf("Stopped %u processes%s.\n", cnt,
+               ses_config_flag(cli->config, "keep") ? "" : " and removed their data");
+    }
+    return cli_print_json(cli, json_pack("{s:i}", "stopped", (int)cnt));
+}
+
+static const struct ses_config_key up_keys[] = {
+    {"dir", NULL, "where it lives (default ~/.local/share/session-devnet)", false},
+    {"nodes", "12", "number of service nodes, each with an owner of its own", false},
+    {"epoch-seconds", "8", "length of an epoch; the network is usable in the third", false},
+    {"swarm-target", "5", "members that a swarm aims at", false},
+    {0},
+};
+static const struct ses_config_key dir_keys[] = {
+    {"dir", NULL, "where it lives (default ~/.local/share/session-devnet)", false},
+    {0},
+};
+static const struct ses_config_key down_keys[] = {
+    {"dir", NULL, "where it lives (default ~/.local/share/session-devnet)", false},
+    {"keep", "false", "keep data and logs", true},
+    {0},
+};
+
+const struct cli_command cli_devnet_commands[] = {
+    {"devnet up", "", "start a whole network on this machine", "session devnet up --nodes 12", 0, 0,
+     devnet_up, up_keys},
+    {"devnet status", "", "what runs", "session devnet status", 0, 0, devnet_status, dir_keys},
+    {"devnet down", "", "stop it and remove its data", "session devnet down", 0, 0, devnet_down,
+     down_keys},
+    {0},
+};
