@@ -1,0 +1,59 @@
+#include "daemon/daemon_internal.h"
+
+/* Anonymous clients draw a fresh peer id at every start: what costs something to change is the
+ * address, so that is their name. Nodes are named by what they proved. */
+static uint64_t peer_key(const struct buckets *b, const struct ses_peer *peer, uint8_t kind)
+{
+    struct ses_blake3 hash;
+    struct ses_hash out;
+    ses_blake3_init_keyed(&hash, b->secret);
+    ses_blake3_update(&hash, &kind, 1);
+    if (peer->is_node) {
+        ses_blake3_update(&hash, peer->node_id.bytes, sizeof peer->node_id.bytes);
+    } else {
+        const char *port = strrchr(peer->address, ':');
+        const size_t len = port != NULL ? (size_t)(port - peer->address)
+                                        : strnlen(peer->address, sizeof peer->address);
+        ses_blake3_update(&hash, peer->address, len);
+    }
+    ses_blake3_final(&hash, &out);
+    const uint64_t key = ses_get_u64(out.bytes);
+    return key != 0 ? key : 1;
+}
+
+static struct bucket *find_or_evict(struct bucket *set, uint64_t key)
+{
+    struct bucket *oldest = &set[0];
+    for (size_t i = 0; i < BUCKET_WAYS; i++) {
+        if (set[i].key == key) {
+            return &set[i];
+        }
+        if (set[i].key == 0 || (oldest->key != 0 && set[i].used_ms < oldest->used_ms)) {
+            oldest = &set[i];
+        }
+    }
+    oldest->key = 0;
+    return oldest;
+}
+
+bool ses_bucket_take(struct buckets *b, const struct ses_peer *peer, uint8_t kind, uint32_t rate,
+                     uint64_t mono_ms)
+{
+    const uint64_t key = peer_key(b, peer, kind);
+    const uint64_t depth = (uint64_t)rate * 2 * 1000;
+    struct bucket *at = find_or_evict(b->ways[key % BUCKET_SETS], key);
+    if (at->key == 0) {
+        at->key = key;
+        at->tokens_milli = depth;
+        at->used_ms = mono_ms;
+    }
+    const uint64_t passed = mono_ms > at->used_ms ? mono_ms - at->used_ms : 0;
+    const uint64_t gain = passed > 2000 ? depth : passed * rate;
+    at->tokens_milli = at->tokens_milli + gain > depth ? depth : at->tokens_milli + gain;
+    at->used_ms = mono_ms;
+    if (at->tokens_milli < 1000) {
+        return false;
+    }
+    at->tokens_milli -= 1000;
+    return true;
+}
