@@ -5,7 +5,7 @@
 
 #include "protocol/protocol.h"
 
-/* name, fuzz target, whether the first byte of an input of the target selects the kind */
+/* name, fuzz target */
 #define KINDS(X)                                                                                   \
     X(RECORD_HEADER, record)                                                                       \
     X(RECORD, record)                                                                              \
@@ -41,6 +41,12 @@ enum kind {
     KINDS(SES_X)
 #undef SES_X
         KIND_CNT
+};
+
+static const char *const kind_targets[KIND_CNT] = {
+#define SES_X(name, target) #target,
+    KINDS(SES_X)
+#undef SES_X
 };
 
 static inline void recode_record_header(struct ses_reader *r, struct ses_writer *w)
