@@ -119,6 +119,27 @@ static enum ses_err allocations_make(struct cli *cli, const struct devnet *net, 
     return SES_OK;
 }
 
+/* --params key=value,key=value into the genesis parameters; the chain checks names and ranges. */
+static enum ses_err params_more(struct cli *cli, json_t *params)
+{
+    const char *at = ses_config_get(cli->config, "params");
+    while (at != NULL && *at != 0) {
+        char key[64];
+        unsigned long long value = 0;
+        int taken = 0;
+        if (sscanf(at, "%63[A-Za-z]=%llu%n", key, &value, &taken) != 2 ||
+            (at[taken] != 0 && at[taken] != ',') || value > INT64_MAX) {
+            return cli_fail(cli, SES_ERR_INVALID,
+                            "--params takes key=number,key=number with keys of the genesis, such as "
+                            "inboxQuotaBytes=1000000");
+        }
+        json_object_set_new(params, key, json_integer((json_int_t)value));
+        at += taken;
+        at += *at == ',';
+    }
+    return SES_OK;
+}
+
 static enum ses_err params_make(struct cli *cli, json_t **out)
 {
     unsigned long long epoch_s = 0;
@@ -131,7 +152,8 @@ static enum ses_err params_make(struct cli *cli, json_t **out)
                      "blockSeconds", (json_int_t)1, "settleSeconds", (json_int_t)settle,
                      "freezeSeconds", (json_int_t)freeze, "swarmTarget", (json_int_t)target,
                      "rotatePerSwarmEpochs", (json_int_t)0);
-    return *out == NULL ? SES_ERR_MEMORY : SES_OK;
+    SES_REQUIRE(*out != NULL, SES_ERR_MEMORY);
+    return params_more(cli, *out);
 }
 
 static enum ses_err genesis_write(struct cli *cli, const struct devnet *net, char *path)
@@ -472,6 +494,7 @@ static const struct ses_config_key up_keys[] = {
     {"nodes", "12", "number of service nodes, each with an owner of its own", false},
     {"epoch-seconds", "8", "length of an epoch; the network is usable in the third", false},
     {"swarm-target", "5", "members that a swarm aims at", false},
+    {"params", NULL, "other genesis parameters: key=number,key=number", false},
     {0},
 };
 static const struct ses_config_key dir_keys[] = {
