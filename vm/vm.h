@@ -12,6 +12,14 @@
 
 #include "swarm/swarm.h"
 
+/* ---- limits ---- */
+#define SES_VM_UNDECIDED_MAX 256u    /* verified blocks; another verify or build: ERR_FULL */
+#define SES_VM_PARSED_MAX 64u        /* parsed only; the oldest makes room */
+#define SES_VM_MEMPOOL_TXS_MAX 8192u /* then the least fee at the end of a run makes room */
+#define SES_VM_MEMPOOL_BYTES_MAX 33554432u
+#define SES_VM_ACCOUNT_PENDING_MAX 64u /* contiguous nonces of one account */
+#define SES_VM_CLOCK_AHEAD_S 10u       /* a block's time may be ahead of the clock by this */
+
 /* ---- what the host provides ---- */
 struct ses_kv_change {
     const uint8_t *key;
@@ -47,6 +55,15 @@ struct ses_vm_params {
     const struct ses_log *log;
 };
 #define SES_GENESIS_BYTES_MAX 1048576u
+
+/* A database in memory: for tests, simulators and benchmarks. Batches are atomic like any other's.
+ */
+struct ses_kv_memory;
+SES_CHECKED enum ses_err ses_kv_memory_new(struct ses_kv_memory **out);
+void ses_kv_memory_free(struct ses_kv_memory *m);
+struct ses_kv ses_kv_memory_kv(struct ses_kv_memory *m); /* valid until freed */
+/* The n-th write from now on fails with ERR_IO and changes nothing (0 = never). */
+void ses_kv_memory_fail_at(struct ses_kv_memory *m, uint64_t n);
 
 struct ses_vm;
 /* Opens the state in `kv`, or writes block 0 into an empty one. ERR_MALFORMED / ERR_CONFIG with a
@@ -134,7 +151,25 @@ SES_CHECKED enum ses_err ses_vm_proof(const struct ses_vm *vm, const uint8_t *st
                                       size_t key_len, bool *present, struct ses_buf *value,
                                       struct ses_buf *proof);
 
-/* ---- genesis as text ---- */
+/* Bytes of a pending transaction. Appends; ERR_NOT_FOUND. */
+SES_CHECKED enum ses_err ses_vm_mempool_tx(const struct ses_vm *vm, const struct ses_hash *tx_id,
+                                           struct ses_buf *bytes);
+/* The tester plan of an epoch (step 6): u32 n, n Active node ids in order, u32 offsets, each u32.
+ * Appends; ERR_NOT_FOUND. UINT64_MAX: the current epoch. */
+SES_CHECKED enum ses_err ses_vm_testers(const struct ses_vm *vm, uint64_t epoch,
+                                        struct ses_buf *out);
+/* Fees and slashed stake since genesis: balances + stakes + burned = what genesis handed out. */
+uint64_t ses_vm_total_burned(const struct ses_vm *vm);
+
+/* ---- genesis as text ----
+ * { "networkName": "dev", "timestamp": 1800000000,          name of 1..63 characters, unix seconds
+ *   "params": { "epochSeconds": 3600, ... },                any of SES_PARAMS; absent: default
+ *   "allocations": [ { "account": "LUX-...", "amount": 5000000000 } ],               nLUX, > 0
+ *   "serviceNodes": [ { "owner": "LUX-...", "nodeId": "NodeID-...", "publicKey": "<hex>",
+ *                       "encryptionKey": "<hex>", "stake": 100000000000, "capacity": 1099511627776,
+ *                       "endpoint": { "peerKey": "<hex 32>", "addrs": [ "<hex multiaddr>" ] } } ] }
+ * networkName, timestamp and allocations must be there, params and serviceNodes may be left out;
+ * any other key is an error. Stakes come on top of the allocations. */
 /* Validates genesis JSON: ERR_MALFORMED / ERR_CONFIG with a note naming the key. */
 SES_CHECKED enum ses_err ses_genesis_check(const uint8_t *json, size_t len, struct ses_note *note);
 

@@ -1,0 +1,225 @@
+/* The rules of transactions (registry page, table of types): first every check, then the effect. */
+#include <inttypes.h>
+
+#include "vm/vm_internal.h"
+
+void ses_tx_facts_of(struct ses_tx_facts *out, const struct ses_tx *tx)
+{
+    *out = (struct ses_tx_facts){.type = tx->type, .shows_key = tx->auth[0].kind == SES_AUTH_FIRST};
+    SES_ASSERT(ses_tx_payment(tx, &out->payer, &out->nonce, &out->fee));
+    switch (tx->type) {
+    case SES_TX_TRANSFER:
+        out->amount = tx->body.transfer.amount;
+        return;
+    case SES_TX_REGISTER:
+        out->amount = tx->body.reg.stake;
+        out->node_id = tx->body.reg.node_id;
+        return;
+    case SES_TX_TOP_UP:
+        out->amount = tx->body.top_up.amount;
+        out->node_id = tx->body.top_up.node_id;
+        return;
+    case SES_TX_DECOMMISSION:
+        out->node_id = tx->body.decommission.node_id;
+        return;
+    }
+}
+
+bool ses_tx_cost(const struct ses_tx_facts *facts, uint64_t *cost)
+{
+    *cost = facts->amount;
+    return ses_add_u64(cost, facts->fee);
+}
+
+static enum ses_err check_register(const struct ses_vm *vm, const struct ses_layer *layer,
+                                   const struct ses_tx_facts *facts, struct ses_note *note)
+{
+    struct ses_node node;
+    if (facts->amount < vm->params.min_stake) {
+        ses_note_set(note, "stake %" PRIu64 " nLUX is below the minimum; give at least %" PRIu64,
+                     facts->amount, vm->params.min_stake);
+        return SES_ERR_STAKE;
+    }
+    if (ses_node_load(layer, &facts->node_id, &node) && node.status != SES_NODE_RETIRED) {
+        ses_note_set(note,
+                     "this node is registered and %s; top it up instead, or register another key",
+                     ses_node_status_text(node.status));
+        return SES_ERR_REGISTERED;
+    }
+    return SES_OK;
+}
+
+static enum ses_err check_owned(const struct ses_layer *layer, const struct ses_tx_facts *facts,
+                                struct ses_note *note)
+{
+    struct ses_node node;
+    if (!ses_node_load(layer, &facts->node_id, &node)) {
+        ses_note_set(note,
+                     "no such node; wait until its registration is accepted, or check the id");
+        return SES_ERR_NOT_FOUND;
+    }
+    if (memcmp(node.owner.bytes, facts->payer.bytes, sizeof(node.owner.bytes)) != 0) {
+        char owner[SES_ID_TEXT_MAX];
+        ses_account_text(owner, &node.owner);
+        ses_note_set(note, "the node belongs to %s; sign with that account", owner);
+        return SES_ERR_NOT_OWNER;
+    }
+    const bool fits = facts->type == SES_TX_TOP_UP ? node.status != SES_NODE_RETIRED
+                                                   : node.status == SES_NODE_ACTIVE;
+    if (!fits) {
+        ses_note_set(note, "the node is %s; %s", ses_node_status_text(node.status),
+                     node.status == SES_NODE_RETIRED ? "register it anew first"
+                                                     : "its stake is paid when it retires");
+        return SES_ERR_STATUS;
+    }
+    return SES_OK;
+}
+
+enum ses_err ses_rules_check(const struct ses_vm *vm, const struct ses_layer *layer,
+                             const struct ses_tx_facts *facts, struct ses_note *note)
+{
+    if (facts->fee < vm->params.tx_fee) {
+        ses_note_set(note, "fee %" PRIu64 " nLUX is below the minimum; give at least %" PRIu64,
+                     facts->fee, vm->params.tx_fee);
+        return SES_ERR_FEE;
+    }
+    switch (facts->type) {
+    case SES_TX_TRANSFER:
+        return SES_OK;
+    case SES_TX_REGISTER:
+        return check_register(vm, layer, facts, note);
+    case SES_TX_TOP_UP:
+    case SES_TX_DECOMMISSION:
+        return check_owned(layer, facts, note);
+    }
+    return SES_ERR_INVALID;
+}
+
+static enum ses_err check_payment(const struct ses_account_state *payer,
+                                  const struct ses_tx_facts *facts, uint64_t *cost,
+                                  struct ses_note *note)
+{
+    if (payer->nonce == UINT64_MAX || facts->nonce != payer->nonce + 1) {
+        ses_note_set(note, "nonce %" PRIu64 " given, %" PRIu64 " is next", facts->nonce,
+                     payer->nonce + 1);
+        return SES_ERR_NONCE;
+    }
+    if (!ses_tx_cost(facts, cost) || payer->balance < *cost) {
+        ses_note_set(note,
+                     "%" PRIu64 " nLUX and the fee of %" PRIu64 " exceed the balance of %" PRIu64,
+                     facts->amount, facts->fee, payer->balance);
+        return SES_ERR_FUNDS;
+    }
+    if (!facts->shows_key && !payer->has_key) {
+        ses_note_set(note, "the chain does not know this account's key yet; sign the first "
+                           "transaction of an account with auth kind 1, which shows it");
+        return SES_ERR_SIGNATURE;
+    }
+    return SES_OK;
+}
+
+/* ---- effects: what was checked cannot fail any more, except for memory ---- */
+
+static enum ses_err pay(struct ses_layer *layer, const struct ses_tx *tx,
+                        const struct ses_tx_facts *facts, struct ses_account_state *payer,
+                        uint64_t cost)
+{
+    struct ses_totals totals;
+    if (facts->shows_key && !payer->has_key) {
+        const struct ses_state_key key = ses_state_key(SES_STATE_ACCOUNT_KEY, facts->payer.bytes);
+        SES_TRY(ses_state_put(layer, &key, tx->auth[0].public_key, SES_DSA_PK_BYTES));
+        payer->has_key = true;
+    }
+    SES_ASSERT(ses_sub_u64(&payer->balance, cost));
+    payer->nonce = facts->nonce;
+    SES_TRY(ses_account_store(layer, &facts->payer, payer));
+    ses_totals_load(layer, &totals);
+    SES_ASSERT(ses_add_u64(&totals.burned, facts->fee));
+    if (facts->type == SES_TX_REGISTER || facts->type == SES_TX_TOP_UP) {
+        SES_ASSERT(ses_add_u64(&totals.bonded, facts->amount));
+    }
+    return ses_totals_store(layer, &totals);
+}
+
+/* No balance can overflow: all of them together are at most the genesis supply. */
+static enum ses_err credit(struct ses_layer *layer, const struct ses_account *to, uint64_t amount)
+{
+    struct ses_account_state state;
+    ses_account_load(layer, to, &state);
+    SES_ASSERT(ses_add_u64(&state.balance, amount));
+    return ses_account_store(layer, to, &state);
+}
+
+static enum ses_err register_node(struct ses_layer *layer, const struct ses_tip *now,
+                                  const struct ses_tx_register *reg)
+{
+    const struct ses_node node = {.node_id = reg->node_id,
+                                  .owner = reg->owner,
+                                  .stake = reg->stake,
+                                  .principal = reg->stake,
+                                  .swarm = SES_SWARM_NONE,
+                                  .prev_swarm = SES_SWARM_NONE,
+                                  .status = SES_NODE_ACTIVE,
+                                  .registered_at = now->timestamp,
+                                  .capacity = reg->capacity};
+    const struct ses_node_keys keys = {.public_key = reg->public_key,
+                                       .encryption_key = reg->encryption_key};
+    SES_TRY(ses_node_store(layer, &node));
+    return ses_node_keys_store(layer, &node.node_id, &keys, &reg->endpoint);
+}
+
+static enum ses_err top_up(struct ses_layer *layer, const struct ses_tx_top_up *body)
+{
+    struct ses_node node;
+    SES_ASSERT(ses_node_load(layer, &body->node_id, &node));
+    SES_ASSERT(ses_add_u64(&node.stake, body->amount));
+    /* principal = stake + slashed so far, and what was slashed is burned: still within supply */
+    SES_ASSERT(ses_add_u64(&node.principal, body->amount));
+    return ses_node_store(layer, &node);
+}
+
+static enum ses_err decommission(struct ses_layer *layer, const struct ses_tip *now,
+                                 const struct ses_node_id *node_id)
+{
+    struct ses_node node;
+    SES_ASSERT(ses_node_load(layer, node_id, &node));
+    node.status = SES_NODE_DECOMMISSIONING;
+    node.decommission_epoch = now->epoch.epoch;
+    return ses_node_store(layer, &node);
+}
+
+enum ses_err ses_rules_apply(const struct ses_vm *vm, struct ses_layer *layer,
+                             const struct ses_tip *now, const struct ses_tx *tx,
+                             struct ses_note *note)
+{
+    struct ses_account_state payer;
+    struct ses_tx_facts facts;
+    uint64_t cost = 0;
+    ses_tx_facts_of(&facts, tx);
+    ses_account_load(layer, &facts.payer, &payer);
+    SES_TRY(check_payment(&payer, &facts, &cost, note));
+    SES_TRY(ses_rules_check(vm, layer, &facts, note));
+    SES_TRY(pay(layer, tx, &facts, &payer, cost));
+    switch (tx->type) {
+    case SES_TX_TRANSFER:
+        return credit(layer, &tx->body.transfer.to, tx->body.transfer.amount);
+    case SES_TX_REGISTER:
+        return register_node(layer, now, &tx->body.reg);
+    case SES_TX_TOP_UP:
+        return top_up(layer, &tx->body.top_up);
+    case SES_TX_DECOMMISSION:
+        return decommission(layer, now, &tx->body.decommission.node_id);
+    }
+    return SES_ERR_INVALID;
+}
+
+enum ses_err ses_rules_verify(const struct ses_hash *chain_id, const struct ses_tx *tx,
+                              const struct ses_dsa_pk *known)
+{
+    if (tx->type == SES_TX_REGISTER) {
+        struct ses_kem_public *kem = NULL;
+        SES_TRY(ses_kem_public_new(&kem, &tx->body.reg.encryption_key));
+        ses_kem_public_free(kem);
+    }
+    return ses_tx_verify(tx, chain_id, known);
+}
