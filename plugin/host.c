@@ -164,9 +164,9 @@ static enum ses_err open_vm(struct ses_host *host, const struct ses_host_params 
                                .clock = params->clock,
                                .log = params->log};
     SES_TRY(ses_db_open(&host->db, params->data_dir, note));
-    SES_TRY(ses_pool_new(&host->pool, 0));
+    SES_TRY(ses_workers_new(&host->workers, 0));
     ses_db_kv(host->db, &vm.kv);
-    vm.parallel = ses_pool_parallel(host->pool);
+    vm.parallel = ses_workers_parallel(host->workers);
     SES_TRY(ses_vm_new(&host->vm, &vm, note));
     struct ses_params rules;
     uint64_t timestamp = 0;
@@ -260,7 +260,7 @@ void ses_host_free(struct ses_host *host)
         SES_ASSERT(pthread_join(host->producer, NULL) == 0);
     }
     ses_vm_free(host->vm);
-    ses_pool_free(host->pool);
+    ses_workers_free(host->workers);
     ses_db_close(host->db);
     pthread_cond_destroy(&host->wake);
     pthread_mutex_destroy(&host->lock);

@@ -11,7 +11,7 @@ struct ses_host {
     pthread_cond_t wake;  /* of the producer: a transaction came, or the end */
     struct ses_vm *vm;
     struct ses_db *db;
-    struct ses_pool *pool;
+    struct ses_workers *workers;
     struct ses_rpc_server *server;
     pthread_t producer;
     bool producing;

@@ -2,7 +2,7 @@
  *
  *     signals ─► main thread        rpc/ threads ─► methods ─┐
  *                                                            ├─ one mutex ─► vm ─► kv (SQLite)
- *                producer thread: build, verify, accept ─────┘        └─► pool (signatures)
+ *                producer thread: build, verify, accept ─────┘        └─► workers
  *
  * Everything that touches the vm holds the host's mutex. Kill at any moment: the database holds the
  * last accepted block. Not started by a host: see main.c for the commands of `sessionvm`.
@@ -31,12 +31,12 @@ void ses_db_close(struct ses_db *db);
 void ses_db_kv(struct ses_db *db, struct ses_kv *out);
 
 /* ---- threads for signatures ---- */
-struct ses_pool;
+struct ses_workers;
 /* `threads` 0: one per processor, at most 8. The caller of run() works too. */
-SES_CHECKED enum ses_err ses_pool_new(struct ses_pool **out, uint32_t threads);
-void ses_pool_free(struct ses_pool *pool);
+SES_CHECKED enum ses_err ses_workers_new(struct ses_workers **out, uint32_t threads);
+void ses_workers_free(struct ses_workers *workers);
 /* run() has one caller at a time. */
-const struct ses_parallel *ses_pool_parallel(const struct ses_pool *pool);
+const struct ses_parallel *ses_workers_parallel(const struct ses_workers *workers);
 
 /* ---- the standalone host ---- */
 struct ses_host;
