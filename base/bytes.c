@@ -36,7 +36,8 @@ uint8_t ses_read_u8(struct ses_reader *r)
 uint16_t ses_read_u16(struct ses_reader *r)
 {
     const uint8_t *at = ses_read_view(r, 2);
-    return at == NULL ? 0 : (uint16_t)(at[0] << 8 | at[1]);
+    const unsigned v = at == NULL ? 0u : (unsigned)at[0] << 8 | at[1];
+    return (uint16_t)v;
 }
 
 uint32_t ses_read_u32(struct ses_reader *r)

@@ -12,9 +12,15 @@ static bool fails_now(void)
     return fail_at > 0 && --fail_at == 0;
 }
 
+/* More than any object may have; the libraries under test tools abort on it. */
+static bool absurd(size_t count, size_t size)
+{
+    return size > 0 && count > PTRDIFF_MAX / size;
+}
+
 void *ses_alloc(size_t count, size_t size)
 {
-    if (fails_now()) {
+    if (fails_now() || absurd(count, size)) {
         return NULL;
     }
     /* one byte at least, so that NULL always means that there is no memory */
@@ -23,7 +29,7 @@ void *ses_alloc(size_t count, size_t size)
 
 void *ses_realloc(void *old, size_t count, size_t size)
 {
-    if (fails_now()) {
+    if (fails_now() || absurd(count, size)) {
         return NULL;
     }
     return count == 0 || size == 0 ? realloc(old, 1) : reallocarray(old, count, size);

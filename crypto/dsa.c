@@ -23,7 +23,7 @@ const char *ses_domain_text(enum ses_domain domain)
         SES_DOMAINS(SES_X)
 #undef SES_X
     }
-    SES_ASSERT(!"a domain of the enum");
+    ses_assert_failed("a domain of the enum", __FILE__, __LINE__);
 }
 
 static EVP_PKEY *pkey_from(const char *param, const void *bytes, size_t len)
