@@ -120,7 +120,8 @@ ses_store_page(struct ses_store *store, const struct ses_retrieve *ask,
 void ses_store_listen(struct ses_store *store,
                       void (*on_record)(void *cookie, const struct ses_hash *inbox, int16_t ns),
                       void *cookie);
-/* The newest live payload of an owner's outbox namespace (for write tokens). On a worker. */
+/* One live record by id. On a worker. ERR_NOT_FOUND at once and then no callback; ERR_CHECKSUM in
+ * the callback if its bytes are damaged. */
 struct ses_record_copy {
     struct ses_record_ids ids;
     uint8_t *header; /* 48 bytes, then the payload; borrowed for the call */
@@ -131,6 +132,14 @@ SES_CHECKED enum ses_err ses_store_get(struct ses_store *store, const struct ses
                                        void (*on_done)(void *cookie, enum ses_err err,
                                                        const struct ses_record_copy *record),
                                        void *cookie);
+
+/* The newest live record, the greatest (ts_ms, id), of an owner's namespace (for write tokens). As
+ * above. */
+SES_CHECKED enum ses_err ses_store_newest(struct ses_store *store, const struct ses_hash *inbox,
+                                          int16_t ns,
+                                          void (*on_done)(void *cookie, enum ses_err err,
+                                                          const struct ses_record_copy *record),
+                                          void *cookie);
 
 /* ---- replication debts: survive a restart ---- */
 /* Records entered here whose replication is not finished, oldest first. */

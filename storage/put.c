@@ -1,0 +1,250 @@
+/* What happens to a record that is put. */
+#include <string.h>
+
+#include "storage/storage_internal.h"
+
+enum ses_err ses_op_new(struct ses_store *store, struct ses_op **out)
+{
+    uint32_t at;
+    SES_TRY(ses_pool_take(&store->ops, &at));
+    *out = ses_pool_at(&store->ops, at);
+    (*out)->self = at;
+    (*out)->entry = SES_NONE;
+    store->put_cnt++;
+    return SES_OK;
+}
+
+static void op_free(struct ses_store *store, struct ses_op *op)
+{
+    ses_free(op->bytes);
+    ses_pool_give(&store->ops, op->self);
+    store->put_cnt--;
+}
+
+static void answer(struct ses_op *op, enum ses_err err, const struct ses_receipt *receipt)
+{
+    struct ses_put_result result = {.err = err, .existed = op->existed};
+    if (receipt != NULL) {
+        result.receipt = *receipt;
+    }
+    if (op->on_done != NULL) {
+        op->on_done(op->cookie, &result);
+    }
+}
+
+void ses_op_succeed(struct ses_store *store, struct ses_op *op, const struct ses_receipt *receipt)
+{
+    SES_ASSERT(op->followers == NULL);
+    answer(op, SES_OK, receipt);
+    op_free(store, op);
+}
+
+void ses_op_fail(struct ses_store *store, struct ses_op *op, enum ses_err err)
+{
+    struct ses_op *next = op->followers;
+    answer(op, err, NULL);
+    op_free(store, op);
+    while (next != NULL) {
+        struct ses_op *follower = next;
+        next = follower->next;
+        answer(follower, err, NULL);
+        op_free(store, follower);
+    }
+}
+
+/* ---- known records ---- */
+struct owe_task {
+    struct ses_task task;
+    struct ses_op *op;
+    uint64_t seq;
+    uint8_t flags;
+};
+
+static enum ses_err write_debt(struct ses_task *task, struct ses_lane *lane)
+{
+    const struct owe_task *t = (struct owe_task *)task;
+    const struct ses_segment *segment = &t->op->ids.segment;
+    struct ses_index *index;
+    SES_TRY(ses_lane_index(lane, segment->ttl_class, ses_day_of(segment), &index));
+    SES_REQUIRE(index != NULL, SES_ERR_DISK_LOW);
+    index->sync = true; /* unlike a new record's, this mark stands in no log */
+    return ses_index_mark(index, t->seq, t->flags);
+}
+
+static void debt_written(struct ses_task *task, struct ses_store *store)
+{
+    struct owe_task *t = (struct owe_task *)task;
+    if (task->err == SES_OK) {
+        ses_sign_push(store, t->op);
+    } else {
+        ses_op_fail(store, t->op, task->err == SES_ERR_NO_SPACE ? SES_ERR_DISK_LOW : task->err);
+    }
+    ses_free(t);
+}
+
+/* The record came from another member before; now it entered here as well. */
+static enum ses_err owe(struct ses_store *store, struct ses_op *op, struct ses_entry *e)
+{
+    struct owe_task *t = ses_alloc(1, sizeof *t);
+    SES_REQUIRE(t != NULL, SES_ERR_MEMORY);
+    const enum ses_err err = ses_catalog_owe(&store->catalog, op->entry);
+    if (err != SES_OK) {
+        ses_free(t);
+        return err;
+    }
+    e->flags |= SES_FLAG_ENTRY;
+    t->task = (struct ses_task){.run = write_debt, .done = debt_written};
+    t->op = op;
+    t->seq = e->seq;
+    t->flags = e->flags;
+    ses_task_push(store, &t->task);
+    return SES_OK;
+}
+
+enum ses_err ses_put_known(struct ses_store *store, struct ses_op *op)
+{
+    struct ses_entry *e = ses_catalog_entry(&store->catalog, op->entry);
+    SES_ASSERT(e->state == SES_ENTRY_LIVE);
+    op->existed = true;
+    op->admit_epoch = e->admit_epoch;
+    if ((op->flags & SES_FLAG_ENTRY) == 0 || (e->flags & SES_FLAG_ENTRY) != 0 || store->fatal) {
+        ses_sign_push(store, op);
+        return SES_OK;
+    }
+    return owe(store, op, e);
+}
+
+static enum ses_err put_known_or_wait(struct ses_store *store, struct ses_op *op)
+{
+    const struct ses_entry *e = ses_catalog_entry(&store->catalog, op->entry);
+    if (e->state == SES_ENTRY_LIVE) {
+        return ses_put_known(store, op);
+    }
+    struct ses_op *leader = ses_pool_at(&store->ops, e->link);
+    op->existed = true;
+    op->next = leader->followers;
+    leader->followers = op;
+    return SES_OK;
+}
+
+/* ---- new records ---- */
+uint64_t ses_store_free_bytes(const struct ses_store *store)
+{
+    uint64_t left = store->free_bytes;
+    const uint64_t used = store->catalog.log_bytes;
+    if (store->p.capacity_bytes > 0) {
+        const uint64_t room = store->p.capacity_bytes > used ? store->p.capacity_bytes - used : 0;
+        left = room < left ? room : left;
+    }
+    return left > store->put_bytes ? left - store->put_bytes : 0;
+}
+
+static enum ses_err check_space(const struct ses_store *store, const struct ses_put *put)
+{
+    const uint64_t cost = ses_record_cost(put->record.payload_bytes);
+    const uint64_t reserve =
+        put->entry ? store->p.entry_reserve_bytes : store->p.hard_reserve_bytes;
+    const uint64_t left = ses_store_free_bytes(store);
+    SES_REQUIRE(left >= cost && left - cost >= reserve, SES_ERR_DISK_LOW);
+    SES_REQUIRE(store->catalog.record_cnt + store->put_cnt < SES_RECORDS_MAX, SES_ERR_DISK_LOW);
+    return SES_OK;
+}
+
+/* Counted at entry only, but over everything held for the inbox: what other members let in has
+ * used its quota there. */
+static enum ses_err check_quota(const struct ses_store *store, const struct ses_put *put)
+{
+    const uint64_t quota = store->p.inbox_quota_bytes;
+    const uint64_t cost = ses_record_cost(put->record.payload_bytes);
+    uint64_t used = 0;
+    uint64_t strangers = 0;
+    uint32_t at;
+    if (ses_catalog_find_inbox(&store->catalog, &put->ids->digest, &at)) {
+        used = ses_catalog_inbox(&store->catalog, at)->bytes;
+        strangers = ses_catalog_inbox(&store->catalog, at)->stranger_bytes;
+    }
+    SES_REQUIRE(used <= quota && cost <= quota - used, SES_ERR_QUOTA);
+    if (put->stranger) {
+        SES_REQUIRE(strangers <= quota / 4 && cost <= quota / 4 - strangers, SES_ERR_QUOTA);
+    }
+    return SES_OK;
+}
+
+static uint8_t flags_of(const struct ses_put *put)
+{
+    const unsigned entry = put->entry ? SES_FLAG_ENTRY | SES_FLAG_PENDING : 0u;
+    return (uint8_t)(entry | (put->entry && put->stranger ? SES_FLAG_STRANGER : 0u));
+}
+
+static enum ses_err reserve(struct ses_store *store, const struct ses_put *put, uint32_t *entry)
+{
+    const struct ses_catalog_new record = {.id = put->ids->id,
+                                           .digest = put->ids->digest,
+                                           .segment = put->ids->segment,
+                                           .ts_ms = put->ids->header.ts_ms,
+                                           .ns = put->ids->header.ns,
+                                           .flags = flags_of(put),
+                                           .payload_bytes = put->record.payload_bytes};
+    return ses_catalog_reserve(&store->catalog, &record, entry);
+}
+
+/* Prefix (stamped when the batch is written), header and payload in one piece. */
+static enum ses_err copy_record(struct ses_op *op, const struct ses_record *record)
+{
+    op->len = SES_LOG_HEAD_BYTES + record->payload_bytes;
+    op->bytes = ses_alloc(1, op->len);
+    SES_REQUIRE(op->bytes != NULL, SES_ERR_MEMORY);
+    memcpy(op->bytes + SES_LOG_PREFIX_BYTES, record->header, SES_RECORD_HEADER_BYTES);
+    if (record->payload_bytes > 0) {
+        memcpy(op->bytes + SES_LOG_HEAD_BYTES, record->payload, record->payload_bytes);
+    }
+    return SES_OK;
+}
+
+static enum ses_err put_new(struct ses_store *store, struct ses_op *op, const struct ses_put *put)
+{
+    SES_TRY(check_space(store, put));
+    if (put->entry) {
+        SES_TRY(check_quota(store, put));
+    }
+    SES_TRY(copy_record(op, &put->record));
+    SES_TRY(reserve(store, put, &op->entry));
+    ses_catalog_entry(&store->catalog, op->entry)->link = op->self;
+    store->put_bytes += op->len;
+    store->puts++;
+    ses_op_push(&store->queue, op);
+    ses_batch_kick(store);
+    return SES_OK;
+}
+
+enum ses_err ses_store_put(struct ses_store *store, const struct ses_put *put)
+{
+    const struct ses_record *record = &put->record;
+    SES_REQUIRE(record->payload_bytes <= SES_PAYLOAD_MAX, SES_ERR_TOO_LARGE);
+    SES_REQUIRE(store->phase == SES_PHASE_OPEN && !store->fatal, SES_ERR_UNAVAILABLE);
+    SES_REQUIRE(store->put_cnt < SES_PUTS_MAX, SES_ERR_FULL);
+    SES_REQUIRE(store->put_bytes + SES_LOG_HEAD_BYTES + record->payload_bytes <= SES_PUT_BYTES_MAX,
+                SES_ERR_FULL);
+    SES_REQUIRE(ses_segment_expires_ms(&put->ids->segment) > ses_now_ms(&store->p.loop->clock),
+                SES_ERR_CLOCK);
+    struct ses_op *op;
+    SES_TRY(ses_op_new(store, &op));
+    op->ids = *put->ids;
+    op->flags = flags_of(put);
+    op->vouchers = put->vouchers;
+    op->on_done = put->on_done;
+    op->cookie = put->cookie;
+    const bool known = ses_catalog_find(&store->catalog, &put->ids->id, &op->entry);
+    const enum ses_err err = known ? put_known_or_wait(store, op) : put_new(store, op, put);
+    if (err != SES_OK) {
+        op_free(store, op);
+    }
+    return err;
+}
+
+bool ses_store_has(struct ses_store *store, const struct ses_record_ids *ids)
+{
+    uint32_t entry;
+    return ses_catalog_find(&store->catalog, &ids->id, &entry) &&
+           ses_catalog_entry(&store->catalog, entry)->state == SES_ENTRY_LIVE;
+}

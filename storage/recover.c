@@ -1,0 +1,396 @@
+/* Start: what the index knows is loaded, what it lacks is read from the logs, what was torn by a
+ * crash is cut (docs/storage-format.md). */
+#include <stdio.h>
+#include <string.h>
+
+#include "storage/db.h"
+#include "storage/storage_internal.h"
+
+#define SEQ_BITS 40u /* a start's own range of seq */
+#define COMMIT_ROWS 1024u
+#define DAY_HOURS 24u
+
+struct found_index {
+    uint8_t ttl_class;
+    uint32_t day;
+};
+struct recovery {
+    struct ses_store *store;
+    struct ses_note *note;
+    enum ses_err err; /* of a callback that cannot return one */
+    uint8_t ttl_class;
+    uint64_t now_ms;
+    struct ses_buf indexes;           /* of struct found_index */
+    uint64_t sizes[SES_SEGMENTS_MAX]; /* of the logs, by place in the catalog's pool */
+    /* of the index being loaded */
+    uint32_t forget[DAY_HOURS];
+    uint32_t forget_cnt;
+    uint64_t loaded, scanned, damaged_bytes;
+};
+
+/* ---- directories ---- */
+static enum ses_err make_dirs(const struct ses_disk *disk)
+{
+    static const char *const dirs[] = {"seg", "idx", "seg/0", "seg/1", "seg/2", "seg/3", "seg/4"};
+    for (size_t i = 0; i < SES_COUNT(dirs); i++) {
+        SES_TRY(disk->mkdir(disk->ctx, dirs[i]));
+    }
+    SES_TRY(disk->sync_dir(disk->ctx, ""));
+    for (size_t i = 0; i < SES_COUNT(dirs); i++) {
+        SES_TRY(disk->sync_dir(disk->ctx, dirs[i]));
+    }
+    return SES_OK;
+}
+
+static bool log_name_parse(const char *name, uint32_t *hour)
+{
+    uint64_t value = 0;
+    size_t at = 0;
+    for (; name[at] >= '0' && name[at] <= '9' && at < 11; at++) {
+        value = value * 10 + (uint64_t)(name[at] - '0');
+    }
+    char again[32];
+    const int len = snprintf(again, sizeof again, "%llu.log", (unsigned long long)value);
+    *hour = (uint32_t)value;
+    return len > 0 && value <= UINT32_MAX && strcmp(again, name) == 0;
+}
+
+static enum ses_err log_size(struct recovery *r, const struct ses_segment *segment, uint64_t *size)
+{
+    const struct ses_disk *disk = r->store->p.disk;
+    struct ses_file *file;
+    char path[48];
+    ses_segment_path(path, segment);
+    SES_TRY(disk->open(disk->ctx, path, false, &file));
+    const enum ses_err err = disk->size(disk->ctx, file, size);
+    disk->close(disk->ctx, file);
+    return err;
+}
+
+static enum ses_err found_log(struct recovery *r, const struct ses_segment *segment)
+{
+    const struct ses_disk *disk = r->store->p.disk;
+    uint32_t seg;
+    if (ses_segment_expires_ms(segment) <= r->now_ms) {
+        char path[48];
+        ses_segment_path(path, segment);
+        return disk->unlink(disk->ctx, path);
+    }
+    SES_TRY(ses_catalog_take_seg(&r->store->catalog, segment, &seg));
+    SES_ASSERT(seg < SES_SEGMENTS_MAX); /* the first ones that the pool gave out */
+    return log_size(r, segment, &r->sizes[seg]);
+}
+
+static void each_log(void *cookie, const char *name)
+{
+    struct recovery *r = cookie;
+    struct ses_segment segment = {.ttl_class = r->ttl_class};
+    if (r->err != SES_OK) {
+        return;
+    }
+    if (!log_name_parse(name, &segment.hour)) {
+        ses_logf(r->store->p.log, SES_LOG_WARN, "storage", "not a log, left alone: seg/%u/%s",
+                 (unsigned)r->ttl_class, name);
+        return;
+    }
+    r->err = found_log(r, &segment);
+}
+
+static enum ses_err list_logs(struct recovery *r)
+{
+    const struct ses_disk *disk = r->store->p.disk;
+    for (r->ttl_class = 0; r->ttl_class < SES_TTL_CLASS_CNT; r->ttl_class++) {
+        char dir[16];
+        const int len = snprintf(dir, sizeof dir, "seg/%u", (unsigned)r->ttl_class);
+        SES_ASSERT(len > 0 && (size_t)len < sizeof dir);
+        SES_TRY(disk->list(disk->ctx, dir, each_log, r));
+        SES_TRY(r->err);
+    }
+    return SES_OK;
+}
+
+static void each_index(void *cookie, const char *name)
+{
+    struct recovery *r = cookie;
+    struct found_index found;
+    memset(&found, 0, sizeof found);
+    if (r->err == SES_OK && ses_index_name_parse(name, &found.ttl_class, &found.day)) {
+        r->err = ses_buf_append(&r->indexes, &found, sizeof found);
+    }
+}
+
+/* ---- loading an index ---- */
+static enum ses_err add(struct recovery *r, const struct ses_index_row *row)
+{
+    struct ses_catalog *c = &r->store->catalog;
+    const struct ses_catalog_new record = {.id = row->id,
+                                           .digest = row->digest,
+                                           .segment = row->segment,
+                                           .ts_ms = row->ts_ms,
+                                           .ns = row->ns,
+                                           .flags = row->flags,
+                                           .payload_bytes = row->payload_bytes};
+    uint32_t entry;
+    SES_TRY(ses_catalog_reserve(c, &record, &entry));
+    ses_catalog_commit(c, entry, row->seq, row->offset, row->admit_epoch);
+    return (row->flags & SES_FLAG_PENDING) != 0 ? ses_catalog_owe(c, entry) : SES_OK;
+}
+
+static bool forgotten(const struct recovery *r, uint32_t hour)
+{
+    for (uint32_t i = 0; i < r->forget_cnt; i++) {
+        if (r->forget[i] == hour) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum ses_err each_row(void *cookie, const struct ses_index_row *row)
+{
+    struct recovery *r = cookie;
+    struct ses_catalog *c = &r->store->catalog;
+    uint32_t seg;
+    uint32_t known;
+    if (!ses_catalog_find_seg(c, &row->segment, &seg) || forgotten(r, row->segment.hour)) {
+        return SES_OK; /* the log has expired: its rows go with the day */
+    }
+    const uint64_t end = ses_catalog_seg(c, seg)->end;
+    SES_REQUIRE(row->offset <= end && ses_record_cost(row->payload_bytes) <= end - row->offset,
+                SES_ERR_CHECKSUM);
+    SES_REQUIRE(!ses_catalog_find(c, &row->id, &known), SES_ERR_CHECKSUM);
+    r->loaded++;
+    return add(r, row);
+}
+
+static enum ses_err each_end(void *cookie, uint32_t hour, uint64_t end)
+{
+    struct recovery *r = cookie;
+    const struct ses_segment segment = {.ttl_class = r->ttl_class, .hour = hour};
+    uint32_t seg;
+    if (!ses_catalog_find_seg(&r->store->catalog, &segment, &seg)) {
+        return SES_OK;
+    }
+    if (end > r->sizes[seg]) {
+        /* the log lost its end (a restored or lying disk): what is left is indexed anew */
+        SES_REQUIRE(r->forget_cnt < DAY_HOURS, SES_ERR_CHECKSUM);
+        r->forget[r->forget_cnt++] = hour;
+        return SES_OK;
+    }
+    ses_catalog_seg(&r->store->catalog, seg)->end = end;
+    return SES_OK;
+}
+
+static enum ses_err load_in(struct recovery *r, struct ses_index *index)
+{
+    r->forget_cnt = 0;
+    SES_TRY(ses_index_each_end(index, each_end, r));
+    SES_TRY(ses_index_each(index, each_row, r));
+    for (uint32_t i = 0; i < r->forget_cnt; i++) {
+        SES_TRY(ses_index_forget(index, r->forget[i]));
+    }
+    return SES_OK;
+}
+
+/* Takes out of the catalog what a damaged index brought in. */
+static enum ses_err unload(struct recovery *r, uint8_t ttl_class, uint32_t day)
+{
+    struct ses_catalog *c = &r->store->catalog;
+    for (uint32_t h = 0; h < DAY_HOURS; h++) {
+        const struct ses_segment segment = {.ttl_class = ttl_class, .hour = day * DAY_HOURS + h};
+        uint32_t seg;
+        if (ses_catalog_find_seg(c, &segment, &seg)) {
+            ses_catalog_seg(c, seg)->end = 0;
+            const uint64_t size = r->sizes[seg];
+            ses_catalog_drop_seg(c, seg);
+            SES_TRY(ses_catalog_take_seg(c, &segment, &seg));
+            r->sizes[seg] = size;
+        }
+    }
+    return SES_OK;
+}
+
+static enum ses_err load(struct recovery *r, const struct found_index *found)
+{
+    struct ses_index *index = NULL;
+    const struct ses_disk *disk = r->store->p.disk;
+    char name[48];
+    ses_index_name(name, found->ttl_class, found->day);
+    if ((int64_t)found->day <= ses_expired_day(found->ttl_class, r->now_ms)) {
+        return ses_db_unlink(disk, name);
+    }
+    r->ttl_class = found->ttl_class;
+    enum ses_err err =
+        ses_index_open(&index, disk, found->ttl_class, found->day, r->store->lane.instance);
+    if (err == SES_OK) {
+        err = load_in(r, index);
+    }
+    ses_index_free(index);
+    if (err == SES_ERR_CHECKSUM) {
+        ses_logf(r->store->p.log, SES_LOG_WARN, "storage",
+                 "index %s is damaged or of another store: it is rebuilt from the logs", name);
+        SES_TRY(unload(r, found->ttl_class, found->day));
+        return ses_db_unlink(disk, name);
+    }
+    return err;
+}
+
+static enum ses_err load_all(struct recovery *r)
+{
+    const struct ses_disk *disk = r->store->p.disk;
+    SES_TRY(disk->list(disk->ctx, "idx", each_index, r));
+    SES_TRY(r->err);
+    for (size_t at = 0; at < r->indexes.len; at += sizeof(struct found_index)) {
+        struct found_index found;
+        memcpy(&found, r->indexes.bytes + at, sizeof found);
+        SES_TRY(load(r, &found));
+    }
+    return SES_OK;
+}
+
+/* ---- reading what the index lacks ---- */
+static enum ses_err add_scanned(struct recovery *r, const struct ses_log_record *record)
+{
+    struct ses_store *store = r->store;
+    uint32_t known;
+    if (ses_catalog_find(&store->catalog, &record->ids.id, &known)) {
+        return SES_OK;
+    }
+    const unsigned owed = (record->stamp.flags & SES_FLAG_ENTRY) != 0 ? SES_FLAG_PENDING : 0u;
+    const struct ses_index_row row = {.seq = store->next_seq++,
+                                      .digest = record->ids.digest,
+                                      .id = record->ids.id,
+                                      .segment = record->ids.segment,
+                                      .offset = record->offset,
+                                      .ts_ms = record->ids.header.ts_ms,
+                                      .admit_epoch = record->stamp.admit_epoch,
+                                      .payload_bytes = record->payload_bytes,
+                                      .ns = record->ids.header.ns,
+                                      .kind = (uint8_t)record->ids.header.kind,
+                                      .flags = (uint8_t)(record->stamp.flags | owed)};
+    const uint64_t end = record->offset + ses_record_cost(record->payload_bytes);
+    SES_TRY(add(r, &row));
+    SES_TRY(ses_lane_insert(&store->lane, &row, end));
+    if (++r->scanned % COMMIT_ROWS == 0) {
+        SES_TRY(ses_lane_commit(&store->lane));
+    }
+    return SES_OK;
+}
+
+static enum ses_err scan_records(struct recovery *r, struct ses_log_scan *scan)
+{
+    struct ses_log_record record;
+    enum ses_err err = ses_log_scan_next(scan, &record);
+    while (err == SES_OK) {
+        SES_TRY(add_scanned(r, &record));
+        err = ses_log_scan_next(scan, &record);
+    }
+    return err == SES_ERR_NOT_FOUND ? SES_OK : err;
+}
+
+static enum ses_err cut(struct recovery *r, struct ses_file *file, const struct ses_log_scan *scan)
+{
+    const struct ses_disk *disk = r->store->p.disk;
+    const uint64_t tail = scan->size - scan->valid_end;
+    r->damaged_bytes += scan->damaged_bytes - tail;
+    if (tail == 0) {
+        return SES_OK;
+    }
+    r->store->torn_tails++;
+    ses_logf(r->store->p.log, SES_LOG_WARN, "storage",
+             "an unfinished write was cut off class=%u hour=%u bytes=%llu",
+             (unsigned)scan->segment.ttl_class, (unsigned)scan->segment.hour,
+             (unsigned long long)tail);
+    SES_TRY(disk->truncate(disk->ctx, file, scan->valid_end));
+    return disk->sync(disk->ctx, file);
+}
+
+static enum ses_err scan_seg(struct recovery *r, struct ses_seg *seg)
+{
+    const struct ses_disk *disk = r->store->p.disk;
+    struct ses_log_scan scan = {0};
+    struct ses_file *file;
+    SES_TRY(ses_lane_file(&r->store->lane, &seg->id, false, &file));
+    /* what is found may be in the page cache only: it must be durable before it is promised */
+    enum ses_err err = disk->sync(disk->ctx, file);
+    if (err == SES_OK) {
+        err = ses_log_scan_init(&scan, disk, file, &seg->id, &r->store->p.chain_id, seg->end);
+    }
+    if (err == SES_OK) {
+        err = scan_records(r, &scan);
+    }
+    if (err == SES_OK) {
+        err = cut(r, file, &scan);
+    }
+    seg->end = scan.valid_end;
+    ses_log_scan_free(&scan);
+    return err;
+}
+
+static enum ses_err scan_all(struct recovery *r)
+{
+    struct ses_catalog *c = &r->store->catalog;
+    for (uint32_t i = 0; i < c->segs.used; i++) {
+        struct ses_seg *seg = ses_catalog_seg(c, i);
+        if (seg->used && r->sizes[i] > seg->end) {
+            SES_TRY(scan_seg(r, seg));
+        }
+        c->log_bytes += seg->used ? seg->end : 0;
+    }
+    return ses_lane_commit(&r->store->lane);
+}
+
+/* ---- all of it ---- */
+static enum ses_err open_meta(struct recovery *r, bool *created)
+{
+    struct ses_store *store = r->store;
+    struct ses_meta_start start;
+    SES_TRY(ses_meta_open(&store->meta, &start, store->p.disk, store->p.random, r->note));
+    *created = start.created;
+    SES_REQUIRE(start.boot < 1u << (63 - SEQ_BITS), SES_ERR_FULL);
+    memcpy(store->lane.instance, start.instance, sizeof start.instance);
+    /* above everything that was ever given out, even if the index forgot its last rows */
+    store->next_seq = start.boot << SEQ_BITS;
+    store->sealed = start.sealed;
+    store->sealed_saved = start.sealed;
+    return SES_OK;
+}
+
+static enum ses_err run(struct recovery *r)
+{
+    struct ses_store *store = r->store;
+    bool created;
+    SES_TRY(make_dirs(store->p.disk));
+    SES_TRY(open_meta(r, &created));
+    SES_TRY(list_logs(r));
+    const bool restored = created && store->catalog.segment_cnt > 0;
+    SES_TRY(load_all(r));
+    SES_TRY(scan_all(r));
+    ses_catalog_sort(&store->catalog);
+    if (restored) { /* storage page: what was sealed before is not known any more */
+        SES_TRY(ses_store_seal(store, (int64_t)ses_epoch_at(&store->p.times, r->now_ms / 1000)));
+    }
+    return store->p.disk->space(store->p.disk->ctx, &store->free_bytes);
+}
+
+enum ses_err ses_store_recover(struct ses_store *store, struct ses_note *note)
+{
+    struct recovery *r = ses_alloc(1, sizeof *r);
+    SES_REQUIRE(r != NULL, SES_ERR_MEMORY);
+    r->store = store;
+    r->note = note;
+    r->now_ms = ses_now_ms(&store->p.loop->clock);
+    for (uint8_t class = 0; class < SES_TTL_CLASS_CNT; class ++) {
+        store->expired_day[class] = ses_expired_day(class, r->now_ms);
+    }
+    const enum ses_err err = run(r);
+    if (err == SES_OK) {
+        ses_logf(store->p.log, SES_LOG_INFO, "storage",
+                 "opened records=%llu indexed_again=%llu torn_tails=%llu damaged_bytes=%llu",
+                 (unsigned long long)store->catalog.record_cnt, (unsigned long long)r->scanned,
+                 (unsigned long long)store->torn_tails, (unsigned long long)r->damaged_bytes);
+    }
+    ses_buf_free(&r->indexes);
+    ses_free(r);
+    return err;
+}

@@ -1,0 +1,44 @@
+/* Two small containers of the loop thread: items by index, and a hash table of such indexes. */
+#ifndef SES_STORAGE_TABLE_H
+#define SES_STORAGE_TABLE_H
+
+#include "base/base.h"
+
+/* Items of one size in chunks: they never move, an index is 4 bytes. Zero-initialise with `item`.
+ */
+struct ses_pool {
+    size_t item; /* bytes, at least 4 */
+    uint8_t **chunks;
+    uint32_t chunk_cnt;
+    uint32_t used; /* indexes ever given out */
+    uint32_t free_cnt;
+    uint32_t free_head; /* index + 1 of the first free item */
+};
+#define SES_POOL_CHUNK 1024u
+/* A zeroed item. ERR_MEMORY. */
+SES_CHECKED enum ses_err ses_pool_take(struct ses_pool *pool, uint32_t *index);
+void ses_pool_give(struct ses_pool *pool, uint32_t index);
+void ses_pool_free(struct ses_pool *pool);
+static inline void *ses_pool_at(const struct ses_pool *pool, uint32_t index)
+{
+    return pool->chunks[index / SES_POOL_CHUNK] + (index % SES_POOL_CHUNK) * pool->item;
+}
+
+/* Open addressing with linear probing; a slot is hash || index + 1, 0 = empty. */
+struct ses_map {
+    uint64_t *slots;
+    uint32_t cap; /* power of two */
+    uint32_t cnt;
+};
+/* So that `more` further ses_map_add cannot fail. ERR_MEMORY. */
+SES_CHECKED enum ses_err ses_map_reserve(struct ses_map *map, uint32_t more);
+void ses_map_add(struct ses_map *map, uint32_t hash, uint32_t index);
+void ses_map_remove(struct ses_map *map, uint32_t hash, uint32_t index);
+bool ses_map_find(const struct ses_map *map, uint32_t hash,
+                  bool (*same)(const void *ctx, uint32_t index, const void *key), const void *ctx,
+                  const void *key, uint32_t *index);
+void ses_map_free(struct ses_map *map);
+/* Spreads keys that others choose: nobody outside knows `seed`. */
+uint32_t ses_map_hash(uint64_t seed, uint64_t a, uint64_t b);
+
+#endif
