@@ -57,8 +57,7 @@ static enum ses_err extension_add(X509 *cert, EVP_PKEY *key, const struct ses_ed
     }
     oid = OBJ_txt2obj(EXTENSION_OID, 1);
     octets = ASN1_OCTET_STRING_new();
-    if (oid == NULL || octets == NULL ||
-        ASN1_OCTET_STRING_set(octets, value, (int)w.len) != 1) {
+    if (oid == NULL || octets == NULL || ASN1_OCTET_STRING_set(octets, value, (int)w.len) != 1) {
         goto out;
     }
     extension = X509_EXTENSION_create_by_OBJ(NULL, oid, 0, octets);
@@ -174,8 +173,8 @@ static EVP_PKEY *foreign_key(const struct ses_peer_key *host)
     const int bits = key == NULL ? 0 : EVP_PKEY_get_bits(key);
     const bool size_ok =
         type == EVP_PKEY_EC ? bits <= 521 : bits >= RSA_BITS_MIN && bits <= RSA_BITS_MAX;
-    if (key != NULL && (at != host->data + host->len || EVP_PKEY_get_base_id(key) != type ||
-                        !size_ok)) {
+    if (key != NULL &&
+        (at != host->data + host->len || EVP_PKEY_get_base_id(key) != type || !size_ok)) {
         EVP_PKEY_free(key);
         key = NULL;
     }
@@ -188,8 +187,7 @@ static enum ses_err foreign_verify(const struct ses_peer_key *host, const struct
     enum ses_err err = SES_ERR_PEER;
     EVP_PKEY *key = foreign_key(host);
     EVP_MD_CTX *md = EVP_MD_CTX_new();
-    if (key != NULL && md != NULL &&
-        EVP_DigestVerifyInit(md, NULL, EVP_sha256(), NULL, key) == 1 &&
+    if (key != NULL && md != NULL && EVP_DigestVerifyInit(md, NULL, EVP_sha256(), NULL, key) == 1 &&
         EVP_DigestVerify(md, sig->bytes, sig->len, message, len) == 1) {
         err = SES_OK;
     }
@@ -227,8 +225,7 @@ static enum ses_err extension_find(const ASN1_OCTET_STRING **out, X509 *cert)
     for (int i = 0; i < X509_get_ext_count(cert); i++) {
         X509_EXTENSION *extension = X509_get_ext(cert, i);
         char oid[64];
-        const int len =
-            OBJ_obj2txt(oid, sizeof oid, X509_EXTENSION_get_object(extension), 1);
+        const int len = OBJ_obj2txt(oid, sizeof oid, X509_EXTENSION_get_object(extension), 1);
         if (len > 0 && len < (int)sizeof oid && strcmp(oid, EXTENSION_OID) == 0) {
             SES_REQUIRE(*out == NULL, SES_ERR_PEER);
             *out = X509_EXTENSION_get_data(extension);
@@ -257,8 +254,7 @@ static enum ses_err extension_verify(X509 *cert, struct ses_tls_peer *peer)
     SES_REQUIRE(spki_len > 0 && spki_len <= SPKI_BYTES_MAX, SES_ERR_PEER);
     memcpy(message, SIGNATURE_PREFIX, sizeof SIGNATURE_PREFIX - 1);
     SES_REQUIRE(i2d_X509_PUBKEY(pubkey, &spki) == spki_len, SES_ERR_PEER);
-    return host_verify(peer, &key, &sig, message,
-                       sizeof SIGNATURE_PREFIX - 1 + (size_t)spki_len);
+    return host_verify(peer, &key, &sig, message, sizeof SIGNATURE_PREFIX - 1 + (size_t)spki_len);
 }
 
 enum ses_err ses_cert_verify(X509 *cert, struct ses_tls_peer *peer)

@@ -6,8 +6,11 @@ static struct ses_chain_chunk *chunk_get(struct ses_chain_pool *pool)
 {
     struct ses_chain_chunk *chunk = pool->free;
     if (chunk == NULL) {
-        return ses_alloc(1, sizeof *chunk);
+        chunk = ses_alloc(1, sizeof *chunk);
+        pool->used_cnt += chunk != NULL;
+        return chunk;
     }
+    pool->used_cnt++;
     pool->free = chunk->next;
     pool->free_cnt--;
     chunk->next = NULL;
@@ -18,6 +21,7 @@ static struct ses_chain_chunk *chunk_get(struct ses_chain_pool *pool)
 
 static void chunk_put(struct ses_chain_pool *pool, struct ses_chain_chunk *chunk)
 {
+    pool->used_cnt--;
     if (pool->free_cnt >= SES_CHAIN_POOL_MAX) {
         ses_free(chunk);
         return;

@@ -17,6 +17,7 @@ struct ses_chain_chunk {
 struct ses_chain_pool {
     struct ses_chain_chunk *free;
     size_t free_cnt;
+    size_t used_cnt; /* chunks in queues */
 };
 /* Zero-initialise; ses_chain_clear at the end. */
 struct ses_chain {

@@ -31,8 +31,8 @@ static enum ses_err head_take(struct ses_frames *f, const uint8_t **in, size_t *
 static enum ses_err body_keep(struct ses_frames *f, const uint8_t *bytes, size_t len)
 {
     if (f->body.cap == 0) {
-        SES_TRY(ses_buf_reserve(&f->body, f->want < FRAME_RESERVE_BYTES ? f->want
-                                                                        : FRAME_RESERVE_BYTES));
+        SES_TRY(ses_buf_reserve(&f->body,
+                                f->want < FRAME_RESERVE_BYTES ? f->want : FRAME_RESERVE_BYTES));
     }
     return ses_buf_append(&f->body, bytes, len);
 }

@@ -22,6 +22,8 @@ const struct ses_limit *ses_limit_of(enum ses_proto proto);
 #define SES_STREAMS_IN_MAX 512u       /* inbound streams of a connection */
 #define SES_OPS_WAITING_MAX 4096u     /* requests that wait for one target's connection */
 #define SES_FLOW_QUEUE_BYTES 1048576u /* written to a flow and not yet sent */
+#define SES_HELD_BYTES_MAX 268435456u /* of the host: frames that strangers have begun */
+#define SES_QUEUED_CHUNKS_MAX 131072u /* of the host: 512 MiB of answers not taken yet */
 #define SES_UPGRADE_MS 10000u         /* from TCP to yamux */
 #define SES_AUTH_MS 10000u
 #define SES_CONNECT_MS 5000u /* TCP, one address */
@@ -29,7 +31,7 @@ const struct ses_limit *ses_limit_of(enum ses_proto proto);
 #define SES_IDLE_MS 300000u  /* default: a client's connection without streams */
 #define SES_IDLE_GUEST_MS 60000u
 #define SES_IDLE_NODE_FACTOR 6u
-#define SES_LOGIN_FAILURES_MAX 8u
+#define SES_LOGIN_ATTEMPTS_MAX 16u
 #define SES_LINKS_MAX 16384u /* targets that have requests or a connection */
 
 /* ---- token bucket ---- */

@@ -37,8 +37,7 @@ static enum ses_err listener_answer(struct ses_mss *m, const uint8_t *text, size
                                     struct ses_buf *out)
 {
     SES_REQUIRE(++m->proposal_cnt <= SES_MSS_PROPOSALS_MAX, SES_ERR_FULL);
-    const int chosen =
-        len > SES_MSS_ID_MAX ? -1 : m->choose(m->cookie, (const char *)text, len);
+    const int chosen = len > SES_MSS_ID_MAX ? -1 : m->choose(m->cookie, (const char *)text, len);
     if (chosen < 0) {
         return message_append(out, "na", 2);
     }
@@ -70,8 +69,8 @@ static enum ses_err message_take(struct ses_mss *m, const uint8_t *text, size_t 
 
 /* A whole message at the front of `in`: SES_OK with *total its bytes and (*text, *text_len) its
  * line; SES_ERR_AGAIN if it is cut off. */
-static enum ses_err message_find(const uint8_t *in, size_t len, size_t *total,
-                                 const uint8_t **text, size_t *text_len)
+static enum ses_err message_find(const uint8_t *in, size_t len, size_t *total, const uint8_t **text,
+                                 size_t *text_len)
 {
     struct ses_reader r;
     ses_reader_init(&r, in, len);

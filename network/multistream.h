@@ -30,8 +30,7 @@ struct ses_mss {
 };
 
 /* Appends header and proposal to `out`: the dialler may send data right behind them. */
-SES_CHECKED enum ses_err ses_mss_dial(struct ses_mss *m, const char *protocol,
-                                      struct ses_buf *out);
+SES_CHECKED enum ses_err ses_mss_dial(struct ses_mss *m, const char *protocol, struct ses_buf *out);
 void ses_mss_listen(struct ses_mss *m, ses_mss_choose_fn *choose, void *cookie);
 /* Takes bytes until negotiation is done (m->state), *used of them; what follows belongs to the
  * protocol. Appends answers to `out`. SES_ERR_NOT_FOUND: the listener refused; SES_ERR_MALFORMED,

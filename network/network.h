@@ -234,6 +234,7 @@ struct ses_host_params {
     void *find_cookie;
     const char *agent;        /* "sessiond/0.1.0" for identify */
     uint32_t connections_max; /* 0: default */
+    uint32_t idle_ms;         /* a client's connection without streams is closed; 0: 5 minutes */
 };
 struct ses_host_stats {
     uint64_t connections, streams, bytes_in, bytes_out, requests_in, requests_out, refused;

@@ -78,8 +78,7 @@ enum ses_err ses_peer_id_read(struct ses_peer_id *out, const uint8_t *bytes, siz
 
 void ses_peer_id_text(char *out, const struct ses_peer_id *id)
 {
-    const enum ses_err err =
-        ses_base58_encode(out, SES_PEER_ID_TEXT_MAX, id->bytes, id->len);
+    const enum ses_err err = ses_base58_encode(out, SES_PEER_ID_TEXT_MAX, id->bytes, id->len);
     SES_ASSERT(err == SES_OK);
 }
 

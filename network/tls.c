@@ -48,8 +48,7 @@ static int alpn_select(SSL *ssl, const unsigned char **out, unsigned char *out_l
 static bool ctx_restrict(SSL_CTX *ctx)
 {
     (void)SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION |
-                                       SSL_OP_CIPHER_SERVER_PREFERENCE |
-                                       SSL_OP_NO_RENEGOTIATION);
+                                       SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_NO_RENEGOTIATION);
     (void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_max_cert_list(ctx, CERT_BYTES_MAX);
     return SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1 &&
@@ -71,8 +70,7 @@ static bool ctx_setup(SSL_CTX *ctx)
     /* Moving: a blocked write is repeated from another buffer. Release: an idle connection keeps no
      * record buffers. Read-ahead: several records with one system call. */
     (void)SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE |
-                                    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-                                    SSL_MODE_RELEASE_BUFFERS);
+                                    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_read_ahead(ctx, 1);
     SSL_CTX_set_default_read_buffer_len(ctx, 65536);
     return SSL_CTX_set_alpn_protos(ctx, alpn_dialler, sizeof alpn_dialler - 1) == 0;

@@ -15,10 +15,10 @@
 
 #include "network/chain.h"
 
-#define SES_YAMUX_WINDOW_BYTES 262144u /* initial window of every stream */
-#define SES_YAMUX_WINDOW_MAX 16777216u /* of a stream, after tuning */
+#define SES_YAMUX_WINDOW_BYTES 262144u  /* initial window of every stream */
+#define SES_YAMUX_WINDOW_MAX 16777216u  /* of a stream, after tuning */
 #define SES_YAMUX_WINDOWS_MAX 67108864u /* all tuned windows of a connection */
-#define SES_YAMUX_FRAME_BYTES 16384u   /* longest data frame that is sent */
+#define SES_YAMUX_FRAME_BYTES 16384u    /* longest data frame that is sent */
 #define SES_YAMUX_HEAD_BYTES 12u
 #define SES_YAMUX_BACKLOG_MAX 256u /* streams opened and not acknowledged */
 #define SES_YAMUX_TABLE 64u
@@ -38,7 +38,7 @@ struct ses_yamux_stream {
     struct ses_chain out;
     bool linked, ready;
     bool syn_due, ack_due, fin_due, rst_due, credit_due;
-    bool acked;    /* an outbound stream that the peer acknowledged */
+    bool acked; /* an outbound stream that the peer acknowledged */
     bool fin_sent, fin_received;
     bool drain_wanted; /* tell on_drained once */
 };
