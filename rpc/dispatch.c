@@ -312,7 +312,10 @@ static enum ses_err run_text(struct dispatcher *d, const char *text, size_t len)
     json_error_t where;
     json_t *request = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &where);
     if (request == NULL) {
-        return refuse(d, CODE_PARSE, "the request is not JSON in UTF-8 (or has a member twice)");
+        const bool overflow = json_error_code(&where) == json_error_numeric_overflow;
+        return refuse(d, CODE_PARSE,
+                      overflow ? "a number is above 2^63-1: write it as text"
+                               : "the request is not JSON in UTF-8 (or has a member twice)");
     }
     const enum ses_err err =
         json_is_array(request) ? run_batch(d, request) : run_request(d, request);

@@ -171,8 +171,10 @@ SES_CHECKED enum ses_err ses_chain_get_head(struct ses_rpc_client *c, struct ses
 SES_CHECKED enum ses_err ses_chain_get_params(struct ses_rpc_client *c,
                                               struct ses_chain_params *out, struct ses_note *note);
 struct ses_chain_account {
-    uint64_t balance, nonce, pending_nonce; /* pending: what the next transaction must carry */
-    bool has_key; /* the chain knows the account's key: auth kind KNOWN is enough */
+    uint64_t balance;
+    uint64_t nonce;         /* of the last accepted transaction, 0 before the first */
+    uint64_t pending_nonce; /* counting those that wait: the next transaction carries it + 1 */
+    bool has_key;           /* the chain knows the account's key: auth kind KNOWN is enough */
 };
 SES_CHECKED enum ses_err ses_chain_get_account(struct ses_rpc_client *c,
                                                const struct ses_account *account,

@@ -113,6 +113,7 @@ static void test_codes(void)
     check_code("", -32700, 400);
     check_code("{\"jsonrpc\":\"2.0\",\"id\":1,\"id\":2,\"method\":\"t.echo\"}", -32700, 400);
     check_code("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\xff\"}", -32700, 400);
+    check_code("{\"a\":18446744073709551615}", -32700, 400);
     check_code("1", -32600, 400);
     check_code("\"text\"", -32600, 400);
     check_code("{\"jsonrpc\":\"1.0\",\"id\":1,\"method\":\"t.echo\"}", -32600, 400);
