@@ -4,6 +4,9 @@
 #include "protocol/protocol_internal.h"
 
 #define LANES 8u
+#define LEVELS_MAX (SES_RECEIPT_PATH_MAX + 1u)
+#define NODES_MAX (2u * SES_RECEIPT_BATCH_MAX + LEVELS_MAX)
+_Static_assert(SES_RECEIPT_BATCH_MAX == 1u << SES_RECEIPT_PATH_MAX, "a path to every leaf");
 
 void ses_receipt_statement(uint8_t out[SES_RECEIPT_STATEMENT_BYTES],
                            const struct ses_hash *chain_id, const struct ses_node_id *node_id,
@@ -40,19 +43,61 @@ static enum ses_err check_batch(const struct ses_receipt_leaf *leaves, uint16_t 
     return SES_OK;
 }
 
-static void fill(struct ses_receipt *out, const struct ses_receipt_leaf *leaf,
-                 const struct ses_hash *hashes, uint16_t index, uint16_t n)
+/* All levels of MT over a batch, the leaves first: 256 paths at the price of one root. A node of a
+ * level is the hash of two neighbours of the one below; an odd last one moves up unchanged, which
+ * is the shape of RFC 6962. */
+struct tree {
+    struct ses_hash nodes[NODES_MAX];
+    struct {
+        unsigned at;
+        unsigned cnt;
+    } levels[LEVELS_MAX];
+    unsigned level_cnt;
+};
+
+static void grow(struct tree *t, const struct ses_receipt_leaf *leaves, uint16_t n)
 {
-    struct ses_hash path[SES_MT_PATH_MAX];
-    size_t path_cnt = 0;
-    ses_mt_path(path, &path_cnt, hashes, n, index);
-    SES_ASSERT(path_cnt <= SES_RECEIPT_PATH_MAX);
+    unsigned at = 0;
+    unsigned cnt = n;
+    hash_leaves(t->nodes, leaves, n);
+    for (t->level_cnt = 0;; t->level_cnt++) {
+        SES_ASSERT(t->level_cnt < LEVELS_MAX && at + cnt <= NODES_MAX);
+        t->levels[t->level_cnt].at = at;
+        t->levels[t->level_cnt].cnt = cnt;
+        if (cnt == 1) {
+            t->level_cnt++;
+            return;
+        }
+        const struct ses_hash *from = &t->nodes[at];
+        struct ses_hash *to = &t->nodes[at + cnt];
+        ses_b_batch(to, SES_TAG_MT, from->bytes, 64, 64, cnt / 2);
+        if (cnt % 2 == 1) {
+            to[cnt / 2] = from[cnt - 1];
+        }
+        at += cnt;
+        cnt = (cnt + 1) / 2;
+    }
+}
+
+static const struct ses_hash *root_of(const struct tree *t)
+{
+    return &t->nodes[t->levels[t->level_cnt - 1].at];
+}
+
+static void fill(struct ses_receipt *out, const struct ses_receipt_leaf *leaf, const struct tree *t,
+                 uint16_t index)
+{
+    unsigned place = index;
     memset(out, 0, sizeof *out);
     out->leaf = *leaf;
     out->index = index;
-    out->n = n;
-    out->path_cnt = (uint8_t)path_cnt;
-    memcpy(out->path, path, path_cnt * sizeof path[0]);
+    out->n = (uint16_t)t->levels[0].cnt;
+    for (unsigned level = 0; level + 1 < t->level_cnt; level++, place /= 2) {
+        if ((place ^ 1) < t->levels[level].cnt) {
+            SES_ASSERT(out->path_cnt < SES_RECEIPT_PATH_MAX);
+            out->path[out->path_cnt++] = t->nodes[t->levels[level].at + (place ^ 1)];
+        }
+    }
 }
 
 enum ses_err ses_receipts_sign(struct ses_receipt *out, const struct ses_receipt_leaf *leaves,
@@ -61,18 +106,14 @@ enum ses_err ses_receipts_sign(struct ses_receipt *out, const struct ses_receipt
                                const struct ses_random *random)
 {
     SES_TRY(check_batch(leaves, n));
-    struct ses_hash hashes[SES_RECEIPT_BATCH_MAX];
-    struct ses_hash scratch[SES_RECEIPT_BATCH_MAX];
-    struct ses_hash root;
-    hash_leaves(hashes, leaves, n);
-    memcpy(scratch, hashes, n * sizeof hashes[0]);
-    ses_mt(&root, scratch, n);
+    struct tree tree;
     uint8_t statement[SES_RECEIPT_STATEMENT_BYTES];
     struct ses_dsa_sig signature;
-    ses_receipt_statement(statement, chain_id, node_id, n, &root);
+    grow(&tree, leaves, n);
+    ses_receipt_statement(statement, chain_id, node_id, n, root_of(&tree));
     SES_TRY(ses_sign(&signature, key, SES_DOMAIN_RECEIPT, statement, sizeof statement, random));
     for (uint16_t i = 0; i < n; i++) {
-        fill(&out[i], &leaves[i], hashes, i, n);
+        fill(&out[i], &leaves[i], &tree, i);
         out[i].node_id = *node_id;
         out[i].signature = signature;
     }

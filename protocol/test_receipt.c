@@ -123,6 +123,32 @@ static void test_batches(void)
     ses_dsa_private_free(key);
 }
 
+/* The paths of a batch are those of crypto's MT, for every size. */
+static void test_paths(void)
+{
+    struct ses_dsa_pk pk;
+    struct ses_dsa_private *key = make_key(&pk);
+    static const struct ses_hash chain_id;
+    static const struct ses_node_id node_id;
+    struct ses_hash hashes[SES_RECEIPT_BATCH_MAX], path[SES_MT_PATH_MAX];
+    make_leaves(SES_RECEIPT_BATCH_MAX);
+    for (uint16_t i = 0; i < SES_RECEIPT_BATCH_MAX; i++) {
+        ses_receipt_leaf_hash(&hashes[i], &leaves[i]);
+    }
+    for (uint16_t n = 1; n <= 70; n++) {
+        TAP_ERR(SES_OK,
+                ses_receipts_sign(receipts, leaves, n, &chain_id, &node_id, key, tap_random()));
+        for (uint16_t i = 0; i < n; i++) {
+            size_t cnt = 0;
+            ses_mt_path(path, &cnt, hashes, n, i);
+            TAP_EQ(cnt, receipts[i].path_cnt);
+            TAP_BYTES(path, receipts[i].path, cnt * sizeof path[0]);
+        }
+        TAP_ERR(SES_OK, ses_receipt_verify(&receipts[n - 1], &chain_id, &pk));
+    }
+    ses_dsa_private_free(key);
+}
+
 static void test_forgeries(void)
 {
     struct ses_dsa_pk pk;
@@ -205,6 +231,7 @@ int main(void)
 {
     TAP_RUN(test_receipts_of_the_model);
     TAP_RUN(test_batches);
+    TAP_RUN(test_paths);
     TAP_RUN(test_forgeries);
     TAP_RUN(test_path_lengths);
     TAP_RUN(test_quorum);
