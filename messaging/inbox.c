@@ -81,7 +81,8 @@ static enum ses_err seen_room(struct ses_inbox_state *state)
     return SES_OK;
 }
 
-static enum ses_err see(struct ses_inbox_state *state, const uint8_t key[16], uint64_t until_ms)
+enum ses_err ses_inbox_see_key(struct ses_inbox_state *state, const uint8_t key[16],
+                               uint64_t until_ms)
 {
     bool there;
     if (state->seen_cnt >= SES_SEEN_MAX) {
@@ -126,7 +127,7 @@ enum ses_err ses_inbox_see_record(struct ses_inbox_state *state, const struct se
 {
     uint8_t key[16];
     record_key(key, id);
-    return see(state, key, now_ms + SES_SEEN_KEEP_MS);
+    return ses_inbox_see_key(state, key, now_ms + SES_SEEN_KEEP_MS);
 }
 
 enum ses_err ses_inbox_see_message(struct ses_inbox_state *state,
@@ -135,7 +136,7 @@ enum ses_err ses_inbox_see_message(struct ses_inbox_state *state,
 {
     uint8_t key[16];
     message_key(key, sender, uuid);
-    return see(state, key, now_ms + SES_SEEN_KEEP_MS);
+    return ses_inbox_see_key(state, key, now_ms + SES_SEEN_KEEP_MS);
 }
 
 /* ---- cursors ---- */

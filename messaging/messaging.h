@@ -242,6 +242,9 @@ SES_CHECKED enum ses_err ses_inbox_see_record(struct ses_inbox_state *state,
 SES_CHECKED enum ses_err ses_inbox_see_message(struct ses_inbox_state *state,
                                                const struct ses_session_id *sender,
                                                const uint8_t uuid[16], uint64_t now_ms);
+/* An entry of another state's `seen`, as it is. */
+SES_CHECKED enum ses_err ses_inbox_see_key(struct ses_inbox_state *state, const uint8_t key[16],
+                                           uint64_t until_ms);
 /* Zeros if unknown. */
 void ses_inbox_cursor_get(const struct ses_inbox_state *state, const struct ses_node_id *node_id,
                           int16_t ns, struct ses_cursor *out);

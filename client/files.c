@@ -1,0 +1,275 @@
+/* Files of a profile. A file is written whole to a temporary name, synced and renamed over the old
+ * one, and the folder is synced: after a crash it is the old one or the new one, never a mixture.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "client/client_internal.h"
+
+#define TEMP_MARK ".tmp-"
+#define HEAD_BYTES 40u /* magic 8, BLAKE3 of the body 32 */
+
+enum ses_err ses_errno_note(struct ses_note *note, int error, const char *deed, const char *path)
+{
+    ses_note_set(note, "cannot %s %s: %s", deed, path, strerror(error));
+    switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+        return SES_ERR_NOT_FOUND;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return SES_ERR_PERMISSION;
+    case ENOSPC:
+    case EDQUOT:
+        return SES_ERR_NO_SPACE;
+    case EEXIST:
+        return SES_ERR_EXISTS;
+    case ENOMEM:
+        return SES_ERR_MEMORY;
+    default:
+        return SES_ERR_IO;
+    }
+}
+
+enum ses_err ses_path_join(char out[SES_PATH_MAX], const char *base, const char *name,
+                           struct ses_note *note)
+{
+    const int len = snprintf(out, SES_PATH_MAX, "%s/%s", base, name);
+    if (len < 0 || (unsigned)len >= SES_PATH_MAX) {
+        ses_note_set(note, "the path %.200s... is too long", base);
+        return SES_ERR_TOO_LARGE;
+    }
+    return SES_OK;
+}
+
+static enum ses_err read_all(int fd, size_t max, struct ses_buf *out, const char *path,
+                             struct ses_note *note)
+{
+    for (;;) {
+        if (out->len > max) {
+            ses_note_set(note, "%s is larger than %zu bytes: not one of our files", path, max);
+            return SES_ERR_TOO_LARGE;
+        }
+        SES_TRY(ses_buf_reserve(out, 65536));
+        const ssize_t got = read(fd, out->bytes + out->len, 65536);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < 0) {
+            return ses_errno_note(note, errno, "read", path);
+        }
+        if (got == 0) {
+            return SES_OK;
+        }
+        out->len += (size_t)got;
+    }
+}
+
+enum ses_err ses_file_read(const char *path, size_t max, struct ses_buf *out, struct ses_note *note)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return ses_errno_note(note, errno, "open", path);
+    }
+    const enum ses_err err = read_all(fd, max, out, path, note);
+    (void)close(fd); /* only read */
+    return err;
+}
+
+static enum ses_err write_all(int fd, const uint8_t *bytes, size_t len, const char *path,
+                              struct ses_note *note)
+{
+    while (len > 0) {
+        const ssize_t done = write(fd, bytes, len);
+        if (done < 0 && errno == EINTR) {
+            continue;
+        }
+        if (done < 0) {
+            return ses_errno_note(note, errno, "write", path);
+        }
+        bytes += done;
+        len -= (size_t)done;
+    }
+    if (fsync(fd) != 0) {
+        return ses_errno_note(note, errno, "sync", path);
+    }
+    return SES_OK;
+}
+
+static enum ses_err sync_folder(const char *path, struct ses_note *note)
+{
+    char folder[SES_PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    const size_t len = slash == NULL ? 0 : (size_t)(slash - path);
+    SES_REQUIRE(len < sizeof folder, SES_ERR_TOO_LARGE);
+    memcpy(folder, path, len);
+    folder[len] = 0;
+    const char *name = slash == NULL ? "." : (len == 0 ? "/" : folder);
+    const int fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return ses_errno_note(note, errno, "open", name);
+    }
+    const int failed = fsync(fd) != 0 ? errno : 0;
+    (void)close(fd);
+    return failed != 0 ? ses_errno_note(note, failed, "sync", name) : SES_OK;
+}
+
+enum ses_err ses_file_write(const char *path, const void *bytes, size_t len, struct ses_note *note)
+{
+    char temp[SES_PATH_MAX];
+    const int temp_len = snprintf(temp, sizeof temp, "%s" TEMP_MARK "XXXXXX", path);
+    SES_REQUIRE(temp_len > 0 && (size_t)temp_len < sizeof temp, SES_ERR_TOO_LARGE);
+    const int fd = mkostemp(temp, O_CLOEXEC); /* mode 0600 */
+    if (fd < 0) {
+        return ses_errno_note(note, errno, "create a file beside", path);
+    }
+    enum ses_err err = write_all(fd, bytes, len, path, note);
+    if (close(fd) != 0 && err == SES_OK) {
+        err = ses_errno_note(note, errno, "close", path);
+    }
+    if (err == SES_OK && rename(temp, path) != 0) {
+        err = ses_errno_note(note, errno, "replace", path);
+    }
+    if (err != SES_OK) {
+        (void)unlink(temp);
+        return err;
+    }
+    return sync_folder(path, note);
+}
+
+enum ses_err ses_file_save(const char *path, const char magic[8], const struct ses_buf *body,
+                           struct ses_note *note)
+{
+    struct ses_buf file = {0};
+    struct ses_hash check;
+    ses_blake3_hash(&check, body->bytes, body->len);
+    enum ses_err err = ses_buf_append(&file, magic, 8);
+    if (err == SES_OK) {
+        err = ses_buf_append(&file, check.bytes, sizeof check.bytes);
+    }
+    if (err == SES_OK) {
+        err = ses_buf_append(&file, body->bytes, body->len);
+    }
+    if (err == SES_OK) {
+        err = ses_file_write(path, file.bytes, file.len, note);
+    }
+    if (file.bytes != NULL) {
+        ses_wipe(file.bytes, file.cap);
+    }
+    ses_buf_free(&file);
+    return err;
+}
+
+static enum ses_err check_file(const struct ses_buf *file, const char magic[8], const char *path,
+                               struct ses_note *note)
+{
+    struct ses_hash check;
+    if (file->len < HEAD_BYTES || memcmp(file->bytes, magic, 7) != 0) {
+        ses_note_set(note, "%s is not a file of this kind", path);
+        return SES_ERR_MALFORMED;
+    }
+    if (file->bytes[7] != (uint8_t)magic[7]) {
+        ses_note_set(note, "%s was written by another version of this program: use that one", path);
+        return SES_ERR_VERSION;
+    }
+    ses_blake3_hash(&check, file->bytes + HEAD_BYTES, file->len - HEAD_BYTES);
+    if (memcmp(check.bytes, file->bytes + 8, sizeof check.bytes) != 0) {
+        ses_note_set(note, "%s is damaged (its checksum does not match): restore it from a backup",
+                     path);
+        return SES_ERR_CHECKSUM;
+    }
+    return SES_OK;
+}
+
+enum ses_err ses_file_load(const char *path, const char magic[8], size_t max, struct ses_buf *body,
+                           struct ses_note *note)
+{
+    SES_TRY(ses_file_read(path, max, body, note));
+    SES_TRY(check_file(body, magic, path, note));
+    ses_buf_consume(body, HEAD_BYTES);
+    return SES_OK;
+}
+
+enum ses_err ses_file_append(const char *path, const void *bytes, size_t len, struct ses_note *note)
+{
+    const int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return ses_errno_note(note, errno, "open", path);
+    }
+    enum ses_err err = write_all(fd, bytes, len, path, note);
+    if (close(fd) != 0 && err == SES_OK) {
+        err = ses_errno_note(note, errno, "close", path);
+    }
+    return err;
+}
+
+enum ses_err ses_file_remove(const char *path, struct ses_note *note)
+{
+    if (unlink(path) != 0 && errno != ENOENT) {
+        return ses_errno_note(note, errno, "remove", path);
+    }
+    return SES_OK;
+}
+
+enum ses_err ses_dir_make(const char *path, struct ses_note *note)
+{
+    struct stat st;
+    if (mkdir(path, 0700) == 0) {
+        return SES_OK;
+    }
+    if (errno != EEXIST) {
+        return ses_errno_note(note, errno, "create the folder", path);
+    }
+    if (stat(path, &st) != 0) {
+        return ses_errno_note(note, errno, "look at", path);
+    }
+    if (!S_ISDIR(st.st_mode)) {
+        ses_note_set(note, "%s is a file, a folder is needed there", path);
+        return SES_ERR_EXISTS;
+    }
+    return SES_OK;
+}
+
+void ses_dir_sweep(const char *path)
+{
+    DIR *dir = opendir(path);
+    if (dir == NULL) {
+        return;
+    }
+    for (const struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
+        if (strstr(e->d_name, TEMP_MARK) != NULL) {
+            (void)unlinkat(dirfd(dir), e->d_name, 0);
+        }
+    }
+    (void)closedir(dir);
+}
+
+enum ses_err ses_lock_take(const char *path, int *fd, struct ses_note *note)
+{
+    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (*fd < 0) {
+        return ses_errno_note(note, errno, "open", path);
+    }
+    while (flock(*fd, LOCK_EX) != 0) {
+        if (errno != EINTR) {
+            const enum ses_err err = ses_errno_note(note, errno, "lock", path);
+            ses_lock_drop(*fd);
+            *fd = -1;
+            return err;
+        }
+    }
+    return SES_OK;
+}
+
+void ses_lock_drop(int fd)
+{
+    if (fd >= 0) {
+        (void)close(fd); /* drops the lock */
+    }
+}

@@ -1,0 +1,194 @@
+/* Receipts: the signed promises of the members, fetched and checked by us. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "client/client_internal.h"
+
+#define RECEIPTS_MAX SES_MEMBERS_MAX /* in one answer */
+
+static bool right_seat(const struct ses_receipt_leaf *leaf, const struct ses_registry_row *row)
+{
+    /* a split renumbers the swarm and keeps the seat: the number before it is as good */
+    const bool swarm = leaf->swarm == row->swarm || leaf->swarm == row->prev_swarm;
+    return swarm && leaf->swarm_from_epoch == row->swarm_from_epoch;
+}
+
+enum ses_err ses_receipt_check(const struct ses_receipt *receipt,
+                               const struct ses_receipt_want *want, const struct ses_map *map,
+                               const struct ses_hash *chain_id)
+{
+    const struct ses_receipt_leaf *leaf = &receipt->leaf;
+    struct ses_hash digest;
+    struct ses_segment segment;
+    ses_inbox_digest(&digest, &want->inbox);
+    ses_segment_of(&segment, want->ttl_class, want->ts_ms);
+    SES_REQUIRE(memcmp(leaf->id.bytes, want->id.bytes, 32) == 0, SES_ERR_PEER);
+    SES_REQUIRE(memcmp(leaf->digest.bytes, digest.bytes, 32) == 0, SES_ERR_PEER);
+    SES_REQUIRE(leaf->segment.ttl_class == segment.ttl_class && leaf->segment.hour == segment.hour,
+                SES_ERR_PEER);
+    const struct ses_map_node *node = ses_map_find(map, &receipt->node_id);
+    SES_REQUIRE(node != NULL && node->row.status != SES_NODE_RETIRED, SES_ERR_NOT_FOUND);
+    SES_REQUIRE(right_seat(leaf, &node->row), SES_ERR_WRONG_SWARM);
+    return ses_receipt_verify(receipt, chain_id, &node->keys.public_key);
+}
+
+static bool has_node(const struct ses_node_id *nodes, uint32_t cnt, const struct ses_node_id *id)
+{
+    for (uint32_t i = 0; i < cnt; i++) {
+        if (memcmp(nodes[i].bytes, id->bytes, sizeof id->bytes) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+struct counting {
+    struct ses_client *client;
+    const struct ses_receipt_want *want;
+    struct ses_node_id *nodes;
+    uint32_t cnt;
+    struct ses_buf *raw;
+};
+
+static enum ses_err take_receipt(struct counting *k, const struct ses_receipt *receipt)
+{
+    uint8_t bytes[SES_RECEIPT_BYTES_MAX];
+    struct ses_writer w;
+    struct ses_client *c = k->client;
+    if (k->cnt >= SES_MEMBERS_MAX || has_node(k->nodes, k->cnt, &receipt->node_id)) {
+        return SES_OK;
+    }
+    const enum ses_err err =
+        ses_receipt_check(receipt, k->want, &c->registry.map, &c->registry.chain_id);
+    if (err != SES_OK) {
+        ses_logf(&c->log, SES_LOG_WARN, "receipts", "a receipt does not count: %s",
+                 ses_err_text(err));
+        return SES_OK;
+    }
+    k->nodes[k->cnt++] = receipt->node_id;
+    if (k->raw == NULL) {
+        return SES_OK;
+    }
+    ses_writer_init(&w, bytes, sizeof bytes);
+    ses_receipt_write(&w, receipt);
+    SES_TRY(ses_writer_done(&w));
+    return ses_buf_append(k->raw, bytes, w.len);
+}
+
+static enum ses_err take_answer(struct counting *k, const struct ses_buf *answer)
+{
+    struct ses_reader r;
+    struct ses_refusal refusal;
+    bool ok;
+    SES_REQUIRE(ses_response_begin(&r, answer->bytes, answer->len, &ok, &refusal) == SES_OK,
+                SES_ERR_PEER);
+    if (!ok) {
+        return refusal.status;
+    }
+    const uint16_t n = ses_read_u16(&r);
+    SES_REQUIRE(r.err == SES_OK && n <= RECEIPTS_MAX, SES_ERR_PEER);
+    for (unsigned i = 0; i < n; i++) {
+        struct ses_receipt receipt;
+        ses_receipt_read(&r, &receipt);
+        SES_REQUIRE(r.err == SES_OK, SES_ERR_PEER);
+        SES_TRY(take_receipt(k, &receipt));
+    }
+    return ses_reader_done(&r) == SES_OK ? SES_OK : SES_ERR_PEER;
+}
+
+enum ses_err ses_client_count(struct ses_client *c, const struct ses_receipt_want *want,
+                              struct ses_node_id *nodes, uint32_t *node_cnt, uint32_t *quorum,
+                              uint32_t *asked, struct ses_buf *raw, struct ses_note *note)
+{
+    struct ses_swarm_view view;
+    uint8_t body[64];
+    struct ses_writer w;
+    struct counting k = {.client = c, .want = want, .nodes = nodes, .raw = raw};
+    enum ses_err last = SES_ERR_UNREACHABLE;
+    *node_cnt = *asked = 0;
+    SES_TRY(ses_client_need_map(c, false, note));
+    SES_TRY(ses_client_need_net(c, note));
+    SES_TRY(ses_client_view(c, &want->inbox, &view, note));
+    *quorum = *quorum > 0 ? *quorum : ses_write_quorum(view.active_cnt);
+    ses_writer_init(&w, body, sizeof body);
+    ses_store_receipts_write(&w, &want->id);
+    SES_TRY(ses_writer_done(&w));
+    for (uint32_t i = 0; i < view.cnt && k.cnt < *quorum; i++) {
+        struct ses_buf answer = {0};
+        enum ses_err err = ses_client_ask(c, &c->registry.map.nodes[view.nodes[i]], SES_PROTO_STORE,
+                                          false, body, w.len, c->timeout_ms, &answer);
+        if (err == SES_OK) {
+            err = take_answer(&k, &answer);
+            *asked += err == SES_OK || err == SES_ERR_NOT_FOUND;
+        }
+        ses_buf_free(&answer);
+        if (err == SES_ERR_CLOSED || err == SES_ERR_MEMORY) {
+            return err;
+        }
+        last = err != SES_OK ? err : last;
+    }
+    *node_cnt = k.cnt;
+    if (*asked == 0) {
+        ses_note_set(note,
+                     "none of the %" PRIu32 " nodes of swarm %" PRIu32 " gave its receipts "
+                     "(last: %s)",
+                     view.cnt, view.swarm, ses_err_text(last));
+        return last;
+    }
+    return SES_OK;
+}
+
+static enum ses_err keep_raw(struct ses_client *c, const struct ses_hash *id,
+                             const struct ses_buf *raw, struct ses_note *note)
+{
+    char name[9 + 65] = "receipts/";
+    char path[SES_PATH_MAX];
+    ses_hex_encode(name + 9, id->bytes, 32);
+    SES_TRY(ses_client_path(c, name, path, note));
+    return ses_file_write(path, raw->bytes, raw->len, note);
+}
+
+static enum ses_err receipts(struct ses_client *c, const struct ses_client_sent *sent,
+                             struct ses_node_id *nodes, uint32_t *cnt, struct ses_note *note)
+{
+    struct ses_receipt_want want = {.ttl_class = (uint8_t)sent->ttl_class, .ts_ms = sent->ts_ms};
+    struct ses_session_id to;
+    struct ses_buf raw = {0};
+    uint32_t quorum = sent->quorum;
+    uint32_t asked = 0;
+    if (sent->ts_ms == 0 || sent->ttl_class >= SES_TTL_CLASS_CNT) {
+        ses_note_set(note, "no node has accepted this message yet");
+        return SES_ERR_INVALID;
+    }
+    SES_TRY(ses_session_id_parse(&to, sent->to, note));
+    memcpy(want.id.bytes, sent->id, sizeof want.id.bytes);
+    memcpy(want.inbox.bytes, to.bytes + 1, sizeof want.inbox.bytes);
+    enum ses_err err = ses_client_count(c, &want, nodes, cnt, &quorum, &asked, &raw, note);
+    if (err == SES_OK && raw.len > 0) {
+        err = keep_raw(c, &want.id, &raw, note);
+    }
+    ses_buf_free(&raw);
+    if (err == SES_OK && *cnt < quorum) {
+        ses_note_set(note,
+                     "%" PRIu32 " valid receipts of %" PRIu32 " wanted: the swarm goes on "
+                     "replicating, ask again later",
+                     *cnt, quorum);
+        return SES_ERR_AGAIN;
+    }
+    return err;
+}
+
+int ses_client_receipts(struct ses_client *c, const struct ses_client_sent *sent, unsigned *valid,
+                        char nodes[SES_CLIENT_NODES_MAX][SES_CLIENT_NODE_TEXT],
+                        struct ses_client_note *note)
+{
+    struct ses_note n = {0};
+    struct ses_node_id ids[SES_MEMBERS_MAX];
+    uint32_t cnt = 0;
+    const enum ses_err err = receipts(c, sent, ids, &cnt, &n);
+    *valid = cnt;
+    for (uint32_t i = 0; nodes != NULL && i < cnt; i++) {
+        ses_node_id_text(nodes[i], &ids[i]);
+    }
+    return ses_client_finish(c, err, &n, note);
+}
