@@ -1,0 +1,185 @@
+/* Random transactions and epochs on three machines: one builds, one verifies from bytes, one does
+ * so and is restarted at random heights. Equal roots, equal queries, and no coin lost or made. */
+#include "vm/test_chain.h"
+
+#define PEOPLE 24u
+#define STEPS 220u
+
+static struct person people[PEOPLE];
+static struct tx_bytes tx;
+
+static uint64_t below(uint64_t bound)
+{
+    return ses_random_below(tap_random(), bound);
+}
+
+/* Some of these are refused: a refused one gives its nonce back. */
+static void random_tx(struct chain *c)
+{
+    struct person *from = &people[below(PEOPLE)];
+    const struct person *other = &people[below(PEOPLE)];
+    const bool shown = from->shown;
+    switch (below(8)) {
+    case 0:
+    case 1:
+        make_register(&tx, c, from, other, STAKE + below(50) * LUX, tap_random());
+        break;
+    case 2:
+        make_top_up(&tx, c, from, &other->node_id, below(100 * LUX), tap_random());
+        break;
+    case 3:
+        make_decommission(&tx, c, from, &other->node_id, tap_random());
+        break;
+    case 4:
+        make_decommission(&tx, c, from, &from->node_id, tap_random());
+        break;
+    default:
+        make_transfer(&tx, c, from, &other->account, below(2 * RICH / 3), tap_random());
+        break;
+    }
+    if (submit(c, &tx) != SES_OK) {
+        from->nonce--;
+        from->shown = shown;
+    }
+}
+
+/* Nonces of what was evicted while building are free again. */
+static void resync(const struct chain *c)
+{
+    for (size_t i = 0; i < PEOPLE; i++) {
+        struct ses_vm_account a;
+        TAP_MUST(ses_vm_account(c->vm, &people[i].account, &a) == SES_OK);
+        people[i].nonce = a.pending_nonce;
+        people[i].shown = a.has_key;
+    }
+}
+
+static void same_state(const struct chain *a, const struct chain *b)
+{
+    struct ses_vm_head x;
+    struct ses_vm_head y;
+    ses_vm_head(a->vm, &x);
+    ses_vm_head(b->vm, &y);
+    TAP_BYTES(x.id.bytes, y.id.bytes, 32);
+    TAP_BYTES(x.state_root.bytes, y.state_root.bytes, 32);
+    TAP_EQ(x.epoch, y.epoch);
+    TAP_EQ(ses_vm_total_bonded(a->vm), ses_vm_total_bonded(b->vm));
+}
+
+static bool hash_row(void *cookie, const struct ses_map_node *node)
+{
+    struct ses_hash hash;
+    ses_registry_row_hash(&hash, &node->row);
+    ses_blake3_update(cookie, hash.bytes, 32);
+    ses_blake3_update(cookie, node->keys.public_key.bytes, SES_DSA_PK_BYTES);
+    return true;
+}
+
+static void same_registry(const struct chain *a, const struct chain *b, uint64_t since)
+{
+    const struct chain *both[2] = {a, b};
+    struct ses_hash hash[2];
+    for (int i = 0; i < 2; i++) {
+        struct ses_blake3 h;
+        ses_blake3_init(&h);
+        TAP_ERR(SES_OK, ses_vm_registry(both[i]->vm, since, hash_row, &h));
+        ses_blake3_final(&h, &hash[i]);
+    }
+    TAP_BYTES(hash[0].bytes, hash[1].bytes, 32);
+}
+
+static void random_clock(struct chain *c)
+{
+    static const uint64_t jumps[] = {0, 1, 30, 30, 80, 100, 100, 350};
+    c->now_s += jumps[below(SES_COUNT(jumps))];
+}
+
+/* A verified rival that is never accepted must leave no trace. */
+static void rival(struct chain *c)
+{
+    struct ses_hash id;
+    const uint64_t now = c->now_s;
+    c->now_s += 1 + below(200);
+    if (ses_vm_build(c->vm, &id) == SES_OK) {
+        TAP_ERR(SES_OK, ses_vm_reject(c->vm, &id));
+    }
+    c->now_s = now;
+}
+
+static void run(const char *params, size_t nodes)
+{
+    struct chain builder;
+    struct chain verifier;
+    struct chain restarted;
+    char *genesis = genesis_text(genesis_json(people, PEOPLE, nodes, params));
+    const uint64_t supply = PEOPLE * RICH + nodes * STAKE;
+    uint32_t blocks = 0;
+    chain_new(&builder, genesis);
+    chain_new(&verifier, genesis);
+    chain_new(&restarted, genesis);
+    resync(&builder);
+    for (uint32_t step = 0; step < STEPS; step++) {
+        struct ses_hash id;
+        for (uint64_t n = below(5); n > 0; n--) {
+            random_tx(&builder);
+        }
+        random_clock(&builder);
+        if (below(4) == 0) {
+            rival(&builder);
+        }
+        const enum ses_err err = chain_step(&builder, &id);
+        resync(&builder);
+        if (err == SES_ERR_AGAIN) {
+            continue;
+        }
+        TAP_MUST(err == SES_OK);
+        blocks++;
+        TAP_MUST(chain_follow(&verifier, &builder, &id) == SES_OK);
+        TAP_MUST(chain_follow(&restarted, &builder, &id) == SES_OK);
+        if (below(6) == 0) {
+            chain_restart(&restarted);
+        }
+        same_state(&builder, &verifier);
+        same_state(&builder, &restarted);
+        TAP_EQ(supply, supply_of(&builder, people, PEOPLE));
+    }
+    struct ses_vm_head head;
+    ses_vm_head(builder.vm, &head);
+    TAP_OK(blocks > STEPS / 2 && head.epoch > STEPS / 4);
+    chain_restart(&restarted);
+    same_registry(&builder, &restarted, UINT64_MAX);
+    same_registry(&builder, &restarted, head.epoch - 3);
+    TAP_EQ(supply, supply_of(&restarted, people, PEOPLE));
+    chain_free(&builder);
+    chain_free(&verifier);
+    chain_free(&restarted);
+    free(genesis);
+}
+
+static void test_one_swarm(void)
+{
+    run("{\"epochSeconds\": 100, \"settleSeconds\": 20, \"freezeSeconds\": 10, "
+        "\"unbondEpochs\": 4}",
+        0);
+}
+
+static void test_many_swarms(void)
+{
+    run("{\"epochSeconds\": 100, \"settleSeconds\": 20, \"freezeSeconds\": 10, "
+        "\"unbondEpochs\": 2, \"swarmTarget\": 2, \"rotatePerSwarmEpochs\": 2, \"testers\": 3}",
+        12);
+}
+
+int main(void)
+{
+    if (ses_crypto_init() != SES_OK) {
+        return 1;
+    }
+    for (size_t i = 0; i < PEOPLE; i++) {
+        person_init(&people[i], tap_random());
+    }
+    TAP_RUN(test_one_swarm);
+    TAP_RUN(test_many_swarms);
+    people_free(people, PEOPLE);
+    return tap_done();
+}
