@@ -156,14 +156,14 @@ static void save_map(struct ses_daemon *d, const char *key, const struct ses_map
 static void apply_maps(struct ses_daemon *d)
 {
     take_seat(d);
-    ses_links_follow_map(d);
+    ses_members_follow_map(d);
     ses_replicas_follow_map(d);
     ses_watch_follow_map(d);
     for (struct debt *debt = d->debts.first, *next; debt != NULL; debt = next) {
         next = debt->next;
         ses_debt_aim(debt);
     }
-    ses_links_pump(d);
+    ses_members_pump(d);
 }
 
 void ses_daemon_install(struct ses_daemon *d, struct ses_map *map)
@@ -262,7 +262,7 @@ static void tick(void *cookie)
     struct ses_daemon *d = cookie;
     d->tick = NULL;
     d->tick_cnt++;
-    ses_links_check(d);
+    ses_members_check(d);
     ses_watch_check(d);
     ses_debts_reload(d);
     if (d->tick_cnt % EXPIRE_TICKS == 0) {
@@ -327,8 +327,8 @@ enum ses_err ses_daemon_new(struct ses_daemon **out, const struct ses_daemon_par
     d->swarm = SES_SWARM_NONE;
     defaults(&d->p.limits);
     set_times(d);
-    ses_random_fill(d->p.random, d->buckets.secret, sizeof d->buckets.secret);
-    ses_links_init(d);
+    ses_random_fill(d->p.random, d->meters.secret, sizeof d->meters.secret);
+    ses_members_init(d);
     const enum ses_err err = start(d, note);
     if (err != SES_OK) {
         d->p.loop->timer_stop(d->p.loop->ctx, d->tick);
@@ -349,7 +349,7 @@ static void close_all(void *cookie)
     d->p.loop->timer_stop(d->p.loop->ctx, d->tick);
     d->tick = NULL;
     ses_debts_answer_all(d);
-    ses_links_close(d);
+    ses_members_close(d);
     ses_replicas_close(d);
     ses_watch_close(d);
     check_drained(d);
@@ -395,7 +395,7 @@ void ses_daemon_free(struct ses_daemon *d)
     SES_ASSERT(d->busy == 0);
     d->p.loop->timer_stop(d->p.loop->ctx, d->drain_timer);
     ses_follow_stop(d);
-    ses_links_free(d);
+    ses_members_free(d);
     ses_debts_free(d);
     ses_atlas_free(d->map);
     ses_atlas_free(d->previous);

@@ -122,7 +122,7 @@ struct ses_daemon_stats {
 };
 const char *ses_refusal_kind_text(enum ses_refusal_kind kind);
 
-struct ses_link_status {
+struct ses_member_status {
     struct ses_node_id node_id;
     bool active, open;
     uint32_t queued, in_flight; /* records, frames */
@@ -150,7 +150,7 @@ struct ses_daemon_status {
     bool draining;
     char advice[200]; /* what the operator should do, empty if nothing */
     uint32_t link_cnt;
-    struct ses_link_status links[SES_MEMBERS_MAX * 2u];
+    struct ses_member_status links[SES_MEMBERS_MAX * 2u];
 };
 /* `out` is about 12 KiB: not for a small stack. */
 void ses_daemon_status(const struct ses_daemon *d, struct ses_daemon_status *out);
@@ -158,7 +158,7 @@ const struct ses_daemon_stats *ses_daemon_stats(const struct ses_daemon *d);
 
 /* Texts for the local port. New references; NULL without memory. */
 json_t *ses_status_json(const struct ses_daemon_status *status);
-json_t *ses_links_json(const struct ses_daemon_status *status);
+json_t *ses_members_json(const struct ses_daemon_status *status);
 json_t *ses_storage_json(const struct ses_store_stats *stats);
 /* Prometheus text format, from ses_alloc. */
 char *ses_metrics_text(const struct ses_daemon_status *status, const struct ses_daemon_stats *stats,

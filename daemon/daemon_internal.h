@@ -26,22 +26,22 @@ static inline uint32_t ses_atlas_digest_swarm(const struct ses_map *map,
     return ses_swarm_of(digest, map->num_swarms);
 }
 
-/* ---- bucket.c: token buckets by peer, a fixed table with the least recently used thrown out ----
+/* ---- meter.c: token meters by peer, a fixed table with the least recently used thrown out ----
  */
-#define BUCKET_SETS 512u
-#define BUCKET_WAYS 8u
-struct bucket {
+#define METER_SETS 512u
+#define METER_WAYS 8u
+struct meter {
     uint64_t key; /* 0: free */
     uint64_t used_ms;
     uint64_t tokens_milli;
 };
-struct buckets {
+struct meters {
     uint8_t secret[32];
-    struct bucket ways[BUCKET_SETS][BUCKET_WAYS];
+    struct meter ways[METER_SETS][METER_WAYS];
 };
 /* A fresh peer starts with a burst of 2 * rate. */
-bool ses_bucket_take(struct buckets *b, const struct ses_peer *peer, uint8_t kind, uint32_t rate,
-                     uint64_t mono_ms);
+bool ses_meter_take(struct meters *b, const struct ses_peer *peer, uint8_t kind, uint32_t rate,
+                    uint64_t mono_ms);
 
 /* ---- debt.c: records entered here, until every member has given its receipt ---- */
 struct waiter {
@@ -136,16 +136,16 @@ struct link {
     uint64_t next_seq;
     struct ses_buf unsent; /* a frame that the flow did not take */
 };
-void ses_links_init(struct ses_daemon *d);
-void ses_links_free(struct ses_daemon *d);
+void ses_members_init(struct ses_daemon *d);
+void ses_members_free(struct ses_daemon *d);
 /* Slots = members (but us) of our swarm under the current and the previous map. */
-void ses_links_follow_map(struct ses_daemon *d);
-void ses_link_queue(struct link *link, struct debt *debt);
-void ses_link_pump(struct link *link);
-void ses_links_pump(struct ses_daemon *d);
-void ses_links_close(struct ses_daemon *d);
+void ses_members_follow_map(struct ses_daemon *d);
+void ses_member_queue(struct link *link, struct debt *debt);
+void ses_member_pump(struct link *link);
+void ses_members_pump(struct ses_daemon *d);
+void ses_members_close(struct ses_daemon *d);
 /* Frames without an answer for too long: the flow is closed. */
-void ses_links_check(struct ses_daemon *d);
+void ses_members_check(struct ses_daemon *d);
 
 /* ---- verdict.c: the answer to a replicate frame, its receipts verified on a worker ---- */
 struct verdict_item {
@@ -174,7 +174,7 @@ SES_CHECKED enum ses_err ses_verdict_start(struct link *link, const struct ses_d
 void ses_verdict_run(void *cookie);
 void ses_verdict_free(struct verdict *v);
 /* link.c: applies a verdict. */
-void ses_link_result(struct link *link, const struct verdict *v);
+void ses_member_result(struct link *link, const struct verdict *v);
 
 /* ---- entry.c, read.c, replica.c, watch.c, follow.c ---- */
 void ses_entry_serve(void *cookie, struct ses_call *call, const uint8_t *body, size_t len);
@@ -230,7 +230,7 @@ struct ses_daemon {
     struct replica *replicas;
     uint32_t replica_cnt;
     struct watchers watchers;
-    struct buckets buckets;
+    struct meters meters;
     struct follow follow;
     struct ses_daemon_stats stats;
     struct ses_timer *tick;

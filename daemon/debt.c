@@ -333,7 +333,7 @@ void ses_debt_aim(struct debt *debt)
     for (uint32_t i = 0; i < LINKS_MAX; i++) {
         const uint64_t bit = (uint64_t)1 << i;
         if ((debt->targets & ~debt->acked & bit) != 0) {
-            ses_link_queue(&d->links[i], debt);
+            ses_member_queue(&d->links[i], debt);
         }
     }
     ses_debt_check(debt);
@@ -357,7 +357,7 @@ static void on_loaded(void *cookie, enum ses_err err, const struct ses_record_co
         debt->unread = false;
         ses_debt_aim(debt);
     }
-    ses_links_pump(d);
+    ses_members_pump(d);
     ses_daemon_release(d);
 }
 

@@ -86,7 +86,7 @@ static void accept_entry(const struct entry *e)
     debt = ses_debt_find(d, &e->ids.id);
     if (debt != NULL) {
         ses_debt_aim(debt);
-        ses_links_pump(d);
+        ses_members_pump(d);
     }
 }
 
@@ -303,7 +303,7 @@ void ses_entry_serve(void *cookie, struct ses_call *call, const uint8_t *body, s
         ses_refuse(d, call, SES_ERR_MALFORMED);
     } else if (d->draining || d->map == NULL) {
         ses_refuse(d, call, SES_ERR_UNAVAILABLE);
-    } else if (!ses_bucket_take(&d->buckets, peer, 1, d->p.limits.store_rate, ses_daemon_mono(d))) {
+    } else if (!ses_meter_take(&d->meters, peer, 1, d->p.limits.store_rate, ses_daemon_mono(d))) {
         ses_refuse(d, call, SES_ERR_RATE);
     } else if (op == SES_STORE_PUT) {
         serve_put(d, call, body, len);

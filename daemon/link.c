@@ -19,7 +19,7 @@ static inline uint64_t bit_of(const struct link *link)
     return (uint64_t)1 << link->slot;
 }
 
-void ses_links_init(struct ses_daemon *d)
+void ses_members_init(struct ses_daemon *d)
 {
     for (uint32_t i = 0; i < LINKS_MAX; i++) {
         d->links[i].d = d;
@@ -50,7 +50,7 @@ static struct debt *queue_at(const struct link *link, uint32_t i)
     return link->queue[(link->queue_head + i) % link->queue_cap];
 }
 
-void ses_link_queue(struct link *link, struct debt *debt)
+void ses_member_queue(struct link *link, struct debt *debt)
 {
     const uint64_t bit = bit_of(link);
     if (!link->open || ((debt->queued | debt->flying | debt->acked) & bit) != 0) {
@@ -203,7 +203,7 @@ static bool send_batch(struct link *link)
     return send_unsent(link);
 }
 
-void ses_link_pump(struct link *link)
+void ses_member_pump(struct link *link)
 {
     if (!link->open || !send_unsent(link)) {
         return;
@@ -213,10 +213,10 @@ void ses_link_pump(struct link *link)
     }
 }
 
-void ses_links_pump(struct ses_daemon *d)
+void ses_members_pump(struct ses_daemon *d)
 {
     for (uint32_t i = 0; i < LINKS_MAX; i++) {
-        ses_link_pump(&d->links[i]);
+        ses_member_pump(&d->links[i]);
     }
 }
 
@@ -226,7 +226,7 @@ static void queue_missing(struct link *link)
     const uint64_t bit = bit_of(link);
     for (struct debt *debt = link->d->debts.first; debt != NULL; debt = debt->next) {
         if ((debt->targets & ~debt->acked & bit) != 0) {
-            ses_link_queue(link, debt);
+            ses_member_queue(link, debt);
         }
     }
 }
@@ -236,7 +236,7 @@ static void on_rescan(void *cookie)
     struct link *link = cookie;
     link->rescan = NULL;
     queue_missing(link);
-    ses_link_pump(link);
+    ses_member_pump(link);
 }
 
 static void rescan(struct link *link)
@@ -305,7 +305,7 @@ static void apply_receipts(struct link *link, struct batch *batch, const struct 
     }
 }
 
-void ses_link_result(struct link *link, const struct verdict *v)
+void ses_member_result(struct link *link, const struct verdict *v)
 {
     if (!link->open) {
         return;
@@ -328,7 +328,7 @@ void ses_link_result(struct link *link, const struct verdict *v)
     } else {
         rescan(link);
     }
-    ses_link_pump(link);
+    ses_member_pump(link);
 }
 
 /* ---- the flow ---- */
@@ -346,7 +346,7 @@ static void on_open(void *cookie, struct ses_flow *flow)
     link->failures = 0;
     link->last_err = SES_OK;
     queue_missing(link);
-    ses_link_pump(link);
+    ses_member_pump(link);
 }
 
 static void on_frame(void *cookie, struct ses_flow *flow, const uint8_t *body, size_t len)
@@ -368,7 +368,7 @@ static void on_frame(void *cookie, struct ses_flow *flow, const uint8_t *body, s
 static void on_writable(void *cookie, struct ses_flow *flow)
 {
     (void)flow;
-    ses_link_pump(cookie);
+    ses_member_pump(cookie);
 }
 
 static void on_redial(void *cookie)
@@ -413,7 +413,7 @@ static void on_close(void *cookie, struct ses_flow *flow, enum ses_err why)
     link->failures++;
     forget_all(link);
     if (!link->used && !d->closing) {
-        ses_links_follow_map(d); /* somebody may wait for this slot */
+        ses_members_follow_map(d); /* somebody may wait for this slot */
     }
     redial_later(link);
     ses_daemon_release(d);
@@ -520,7 +520,7 @@ static void add_members(struct ses_daemon *d, const struct ses_map *map)
     }
 }
 
-void ses_links_follow_map(struct ses_daemon *d)
+void ses_members_follow_map(struct ses_daemon *d)
 {
     for (uint32_t i = 0; i < LINKS_MAX; i++) {
         struct link *link = &d->links[i];
@@ -549,7 +549,7 @@ static bool overdue(const struct link *link)
     return false;
 }
 
-void ses_links_check(struct ses_daemon *d)
+void ses_members_check(struct ses_daemon *d)
 {
     for (uint32_t i = 0; i < LINKS_MAX; i++) {
         struct link *link = &d->links[i];
@@ -558,11 +558,11 @@ void ses_links_check(struct ses_daemon *d)
         } else if (link->used && link->flow == NULL && link->redial == NULL) {
             dial(link);
         }
-        ses_link_pump(link);
+        ses_member_pump(link);
     }
 }
 
-void ses_links_close(struct ses_daemon *d)
+void ses_members_close(struct ses_daemon *d)
 {
     for (uint32_t i = 0; i < LINKS_MAX; i++) {
         struct link *link = &d->links[i];
@@ -577,7 +577,7 @@ void ses_links_close(struct ses_daemon *d)
     }
 }
 
-void ses_links_free(struct ses_daemon *d)
+void ses_members_free(struct ses_daemon *d)
 {
     for (uint32_t i = 0; i < LINKS_MAX; i++) {
         forget_all(&d->links[i]);

@@ -40,8 +40,8 @@ static bool may_ask(struct ses_daemon *d, struct ses_call *call)
         ses_refuse(d, call, SES_ERR_UNAVAILABLE);
         return false;
     }
-    if (!ses_bucket_take(&d->buckets, ses_call_peer(call), 2, d->p.limits.read_rate,
-                         ses_daemon_mono(d))) {
+    if (!ses_meter_take(&d->meters, ses_call_peer(call), 2, d->p.limits.read_rate,
+                        ses_daemon_mono(d))) {
         ses_refuse(d, call, SES_ERR_RATE);
         return false;
     }

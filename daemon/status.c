@@ -17,7 +17,7 @@ static void fill_links(const struct ses_daemon *d, struct ses_daemon_status *out
         if (!link->used) {
             continue;
         }
-        struct ses_link_status *s = &out->links[out->link_cnt++];
+        struct ses_member_status *s = &out->links[out->link_cnt++];
         s->node_id = link->node_id;
         s->active = link->active;
         s->open = link->open;
@@ -126,7 +126,7 @@ json_t *ses_status_json(const struct ses_daemon_status *s)
         (json_int_t)s->watchers, "draining", s->draining, "advice", s->advice);
 }
 
-static json_t *link_json(const struct ses_link_status *l)
+static json_t *link_json(const struct ses_member_status *l)
 {
     return json_pack("{s:o, s:b, s:b, s:I, s:I, s:o, s:o, s:s}", "nodeId",
                      node_id_json(&l->node_id), "active", l->active, "open", l->open, "queued",
@@ -135,7 +135,7 @@ static json_t *link_json(const struct ses_link_status *l)
                      l->last_err == SES_OK ? "" : ses_err_name(l->last_err));
 }
 
-json_t *ses_links_json(const struct ses_daemon_status *s)
+json_t *ses_members_json(const struct ses_daemon_status *s)
 {
     json_t *list = json_array();
     for (uint32_t i = 0; list != NULL && i < s->link_cnt; i++) {

@@ -80,7 +80,7 @@ static void on_done(void *cookie)
     struct link *link = &d->links[v->slot];
     link->verdicts--;
     if (link->used && ses_equal(&link->node_id, &v->node_id, sizeof v->node_id)) {
-        ses_link_result(link, v);
+        ses_member_result(link, v);
     }
     ses_verdict_free(v);
     ses_daemon_job_done(d);

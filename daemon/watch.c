@@ -245,7 +245,7 @@ enum ses_err ses_watch_accept(void *cookie, struct ses_flow *flow,
     struct ses_daemon *d = cookie;
     const struct ses_peer *peer = ses_flow_peer(flow);
     SES_REQUIRE(!d->draining && d->map != NULL, SES_ERR_UNAVAILABLE);
-    SES_REQUIRE(ses_bucket_take(&d->buckets, peer, 3, d->p.limits.read_rate, ses_daemon_mono(d)),
+    SES_REQUIRE(ses_meter_take(&d->meters, peer, 3, d->p.limits.read_rate, ses_daemon_mono(d)),
                 SES_ERR_RATE);
     SES_REQUIRE(d->watchers.cnt < d->p.limits.watchers_max, SES_ERR_FULL);
     SES_REQUIRE(of_connection(d, peer->connection) < d->p.limits.watchers_peer_max, SES_ERR_FULL);

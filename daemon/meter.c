@@ -2,7 +2,7 @@
 
 /* Anonymous clients draw a fresh peer id at every start: what costs something to change is the
  * address, so that is their name. Nodes are named by what they proved. */
-static uint64_t peer_key(const struct buckets *b, const struct ses_peer *peer, uint8_t kind)
+static uint64_t peer_key(const struct meters *b, const struct ses_peer *peer, uint8_t kind)
 {
     struct ses_blake3 hash;
     struct ses_hash out;
@@ -21,10 +21,10 @@ static uint64_t peer_key(const struct buckets *b, const struct ses_peer *peer, u
     return key != 0 ? key : 1;
 }
 
-static struct bucket *find_or_evict(struct bucket *set, uint64_t key)
+static struct meter *find_or_evict(struct meter *set, uint64_t key)
 {
-    struct bucket *oldest = &set[0];
-    for (size_t i = 0; i < BUCKET_WAYS; i++) {
+    struct meter *oldest = &set[0];
+    for (size_t i = 0; i < METER_WAYS; i++) {
         if (set[i].key == key) {
             return &set[i];
         }
@@ -36,12 +36,12 @@ static struct bucket *find_or_evict(struct bucket *set, uint64_t key)
     return oldest;
 }
 
-bool ses_bucket_take(struct buckets *b, const struct ses_peer *peer, uint8_t kind, uint32_t rate,
-                     uint64_t mono_ms)
+bool ses_meter_take(struct meters *b, const struct ses_peer *peer, uint8_t kind, uint32_t rate,
+                    uint64_t mono_ms)
 {
     const uint64_t key = peer_key(b, peer, kind);
     const uint64_t depth = (uint64_t)rate * 2 * 1000;
-    struct bucket *at = find_or_evict(b->ways[key % BUCKET_SETS], key);
+    struct meter *at = find_or_evict(b->ways[key % METER_SETS], key);
     if (at->key == 0) {
         at->key = key;
         at->tokens_milli = depth;
