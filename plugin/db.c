@@ -25,14 +25,29 @@ struct ses_db {
     sqlite3_stmt *put;
     sqlite3_stmt *del;
     int lock_fd;
+    int cause; /* errno of the last SQLITE_IOERR */
     char path[PATH_MAX_CHARS];
 };
 
 /* ---- errors ---- */
 
-static enum ses_err db_err(sqlite3 *sql, int code)
+/* Passes on the code of a call that has just returned. sqlite3_system_errno is 0 after a failed
+ * COMMIT in WAL mode; errno still is what the failed system call left. */
+static int seen(struct ses_db *db, int code)
 {
-    const int cause = sql != NULL ? sqlite3_system_errno(sql) : 0;
+    if ((code & 0xff) == SQLITE_IOERR) {
+        db->cause = errno;
+    }
+    return code;
+}
+
+static bool is_full(int cause)
+{
+    return cause == ENOSPC || cause == EFBIG || cause == EDQUOT;
+}
+
+static enum ses_err db_err(const struct ses_db *db, int code)
+{
     switch (code & 0xff) {
     case SQLITE_OK:
     case SQLITE_DONE:
@@ -41,7 +56,7 @@ static enum ses_err db_err(sqlite3 *sql, int code)
     case SQLITE_FULL:
         return SES_ERR_NO_SPACE;
     case SQLITE_IOERR:
-        return cause == ENOSPC || cause == EFBIG || cause == EDQUOT ? SES_ERR_NO_SPACE : SES_ERR_IO;
+        return is_full(db->cause) ? SES_ERR_NO_SPACE : SES_ERR_IO;
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
         return SES_ERR_CHECKSUM;
@@ -62,7 +77,7 @@ static enum ses_err db_err(sqlite3 *sql, int code)
 /* What to do about it. */
 static enum ses_err db_explain(const struct ses_db *db, int code, struct ses_note *note)
 {
-    const enum ses_err err = db_err(db->sql, code);
+    const enum ses_err err = db_err(db, code);
     const char *reason = db->sql != NULL ? sqlite3_errmsg(db->sql) : sqlite3_errstr(code);
     const char *advice = "check the disk";
     if (err == SES_ERR_CHECKSUM) {
@@ -94,13 +109,13 @@ static enum ses_err kv_get(void *ctx, const uint8_t *key, size_t key_len, struct
     enum ses_err err = SES_ERR_NOT_FOUND;
     int code = bind_blob(db->get, 1, key, key_len);
     if (code == SQLITE_OK) {
-        code = sqlite3_step(db->get);
+        code = seen(db, sqlite3_step(db->get));
     }
     if (code == SQLITE_ROW) {
         err = ses_buf_append(out, sqlite3_column_blob(db->get, 0),
                              (size_t)sqlite3_column_bytes(db->get, 0));
     } else if (code != SQLITE_DONE) {
-        err = db_err(db->sql, code);
+        err = db_err(db, code);
     }
     sqlite3_reset(db->get);
     return err;
@@ -114,7 +129,7 @@ static int write_change(struct ses_db *db, const struct ses_kv_change *change)
         code = bind_blob(stmt, 2, change->value, change->value_len);
     }
     if (code == SQLITE_OK) {
-        code = sqlite3_step(stmt);
+        code = seen(db, sqlite3_step(stmt));
     }
     sqlite3_reset(stmt);
     return code == SQLITE_DONE ? SQLITE_OK : code;
@@ -123,14 +138,14 @@ static int write_change(struct ses_db *db, const struct ses_kv_change *change)
 static enum ses_err kv_write_batch(void *ctx, const struct ses_kv_change *changes, size_t cnt)
 {
     struct ses_db *db = ctx;
-    int code = sqlite3_exec(db->sql, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+    int code = seen(db, sqlite3_exec(db->sql, "BEGIN IMMEDIATE", NULL, NULL, NULL));
     for (size_t i = 0; code == SQLITE_OK && i < cnt; i++) {
         code = write_change(db, &changes[i]);
     }
     if (code == SQLITE_OK) {
-        code = sqlite3_exec(db->sql, "COMMIT", NULL, NULL, NULL);
+        code = seen(db, sqlite3_exec(db->sql, "COMMIT", NULL, NULL, NULL));
     }
-    const enum ses_err err = db_err(db->sql, code);
+    const enum ses_err err = db_err(db, code);
     if (err != SES_OK && sqlite3_get_autocommit(db->sql) == 0) {
         sqlite3_exec(db->sql, "ROLLBACK", NULL, NULL, NULL);
     }
@@ -190,7 +205,7 @@ static enum ses_err kv_iterate(void *ctx, const uint8_t *prefix, size_t prefix_l
     code = code == SQLITE_OK ? bind_blob(rows, 2, from, from_len) : code;
     code = code == SQLITE_OK && bounded ? bind_blob(rows, 3, end.bytes, end.len) : code;
     code = code == SQLITE_OK ? step_rows(rows, each, cookie) : code;
-    const enum ses_err err = db_err(db->sql, code);
+    const enum ses_err err = db_err(db, code);
     sqlite3_finalize(rows);
     ses_buf_free(&end);
     return err;
@@ -260,7 +275,7 @@ static enum ses_err pragma_u64(struct ses_db *db, const char *sql, uint64_t *out
     sqlite3_stmt *stmt = NULL;
     int code = sqlite3_prepare_v2(db->sql, sql, -1, &stmt, NULL);
     if (code == SQLITE_OK) {
-        code = sqlite3_step(stmt);
+        code = seen(db, sqlite3_step(stmt));
     }
     *out = code == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(stmt, 0) : 0;
     sqlite3_finalize(stmt);
@@ -301,7 +316,7 @@ static enum ses_err check_pages(struct ses_db *db, struct ses_note *note)
     }
     int code = sqlite3_prepare_v2(db->sql, "PRAGMA quick_check(1)", -1, &stmt, NULL);
     if (code == SQLITE_OK) {
-        code = sqlite3_step(stmt);
+        code = seen(db, sqlite3_step(stmt));
     }
     const char *text = code == SQLITE_ROW ? (const char *)sqlite3_column_text(stmt, 0) : NULL;
     const bool ok = text != NULL && strcmp(text, "ok") == 0;
@@ -311,7 +326,7 @@ static enum ses_err check_pages(struct ses_db *db, struct ses_note *note)
 
 static enum ses_err exec(struct ses_db *db, const char *sql, struct ses_note *note)
 {
-    const int code = sqlite3_exec(db->sql, sql, NULL, NULL, NULL);
+    const int code = seen(db, sqlite3_exec(db->sql, sql, NULL, NULL, NULL));
     return code == SQLITE_OK ? SES_OK : db_explain(db, code, note);
 }
 
