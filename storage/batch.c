@@ -83,7 +83,7 @@ static void finish_op(struct ses_store *store, struct ses_batch *batch, struct s
     op->bytes = NULL;
     if (batch->refused || batch->err != SES_OK) {
         ses_catalog_cancel(&store->catalog, op->entry);
-        ses_op_fail(store, op, batch->refused ? SES_ERR_DISK_LOW : SES_ERR_IO);
+        ses_put_op_fail(store, op, batch->refused ? SES_ERR_DISK_LOW : SES_ERR_IO);
         return;
     }
     e->flags = op->flags;
@@ -103,7 +103,7 @@ static void finish_op(struct ses_store *store, struct ses_batch *batch, struct s
         struct ses_op *next = follower->next;
         const enum ses_err err = ses_put_known(store, follower);
         if (err != SES_OK) {
-            ses_op_fail(store, follower, err);
+            ses_put_op_fail(store, follower, err);
         }
         follower = next;
     }

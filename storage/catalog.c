@@ -32,10 +32,10 @@ void ses_catalog_free(struct ses_catalog *c)
     ses_pool_free(&c->inboxes);
     ses_pool_free(&c->boxes);
     ses_pool_free(&c->segs);
-    ses_map_free(&c->by_id);
-    ses_map_free(&c->by_inbox);
-    ses_map_free(&c->by_box);
-    ses_map_free(&c->by_seg);
+    ses_table_free(&c->by_id);
+    ses_table_free(&c->by_inbox);
+    ses_table_free(&c->by_box);
+    ses_table_free(&c->by_seg);
     ses_free(c->pending);
     *c = (struct ses_catalog){0};
 }
@@ -43,17 +43,17 @@ void ses_catalog_free(struct ses_catalog *c)
 /* ---- keys ---- */
 static uint32_t hash_hash(const struct ses_catalog *c, const struct ses_hash *h)
 {
-    return ses_map_hash(c->hash_seed, ses_get_u64(h->bytes), ses_get_u64(h->bytes + 8));
+    return ses_table_hash(c->hash_seed, ses_get_u64(h->bytes), ses_get_u64(h->bytes + 8));
 }
 
 static uint32_t box_hash(const struct ses_catalog *c, const struct box_key *key)
 {
-    return ses_map_hash(c->hash_seed, key->inbox, (uint16_t)key->ns);
+    return ses_table_hash(c->hash_seed, key->inbox, (uint16_t)key->ns);
 }
 
 static uint32_t seg_hash(const struct ses_catalog *c, const struct ses_segment *s)
 {
-    return ses_map_hash(c->hash_seed, s->hour, s->ttl_class);
+    return ses_table_hash(c->hash_seed, s->hour, s->ttl_class);
 }
 
 static bool same_id(const void *ctx, uint32_t i, const void *key)
@@ -82,13 +82,13 @@ static bool same_seg(const void *ctx, uint32_t i, const void *key)
 
 bool ses_catalog_find(const struct ses_catalog *c, const struct ses_hash *id, uint32_t *entry)
 {
-    return ses_map_find(&c->by_id, hash_hash(c, id), same_id, c, id->bytes, entry);
+    return ses_table_find(&c->by_id, hash_hash(c, id), same_id, c, id->bytes, entry);
 }
 
 bool ses_catalog_find_inbox(const struct ses_catalog *c, const struct ses_hash *digest,
                             uint32_t *inbox)
 {
-    return ses_map_find(&c->by_inbox, hash_hash(c, digest), same_inbox, c, digest->bytes, inbox);
+    return ses_table_find(&c->by_inbox, hash_hash(c, digest), same_inbox, c, digest->bytes, inbox);
 }
 
 bool ses_catalog_find_box(const struct ses_catalog *c, const struct ses_hash *digest, int16_t ns,
@@ -96,13 +96,13 @@ bool ses_catalog_find_box(const struct ses_catalog *c, const struct ses_hash *di
 {
     struct box_key key = {.ns = ns};
     return ses_catalog_find_inbox(c, digest, &key.inbox) &&
-           ses_map_find(&c->by_box, box_hash(c, &key), same_box, c, &key, box);
+           ses_table_find(&c->by_box, box_hash(c, &key), same_box, c, &key, box);
 }
 
 bool ses_catalog_find_seg(const struct ses_catalog *c, const struct ses_segment *segment,
                           uint32_t *seg)
 {
-    return ses_map_find(&c->by_seg, seg_hash(c, segment), same_seg, c, segment, seg);
+    return ses_table_find(&c->by_seg, seg_hash(c, segment), same_seg, c, segment, seg);
 }
 
 /* ---- find or create ---- */
@@ -113,13 +113,13 @@ enum ses_err ses_catalog_take_seg(struct ses_catalog *c, const struct ses_segmen
         return SES_OK;
     }
     SES_REQUIRE(c->segment_cnt < SES_SEGMENTS_MAX, SES_ERR_FULL);
-    SES_TRY(ses_map_reserve(&c->by_seg, 1));
+    SES_TRY(ses_table_reserve(&c->by_seg, 1));
     SES_TRY(ses_pool_take(&c->segs, seg));
     *ses_catalog_seg(c, *seg) = (struct ses_seg){.id = *segment,
                                                  .used = true,
                                                  .expires_ms = ses_segment_expires_ms(segment),
                                                  .first = SES_NONE};
-    ses_map_add(&c->by_seg, seg_hash(c, segment), *seg);
+    ses_table_add(&c->by_seg, seg_hash(c, segment), *seg);
     c->segment_cnt++;
     return SES_OK;
 }
@@ -130,10 +130,10 @@ static enum ses_err take_inbox(struct ses_catalog *c, const struct ses_hash *dig
     if (ses_catalog_find_inbox(c, digest, inbox)) {
         return SES_OK;
     }
-    SES_TRY(ses_map_reserve(&c->by_inbox, 1));
+    SES_TRY(ses_table_reserve(&c->by_inbox, 1));
     SES_TRY(ses_pool_take(&c->inboxes, inbox));
     ses_catalog_inbox(c, *inbox)->digest = *digest;
-    ses_map_add(&c->by_inbox, hash_hash(c, digest), *inbox);
+    ses_table_add(&c->by_inbox, hash_hash(c, digest), *inbox);
     c->inbox_cnt++;
     return SES_OK;
 }
@@ -141,13 +141,13 @@ static enum ses_err take_inbox(struct ses_catalog *c, const struct ses_hash *dig
 static enum ses_err take_box(struct ses_catalog *c, uint32_t inbox, int16_t ns, uint32_t *box)
 {
     const struct box_key key = {.inbox = inbox, .ns = ns};
-    if (ses_map_find(&c->by_box, box_hash(c, &key), same_box, c, &key, box)) {
+    if (ses_table_find(&c->by_box, box_hash(c, &key), same_box, c, &key, box)) {
         return SES_OK;
     }
-    SES_TRY(ses_map_reserve(&c->by_box, 1));
+    SES_TRY(ses_table_reserve(&c->by_box, 1));
     SES_TRY(ses_pool_take(&c->boxes, box));
     *ses_catalog_box(c, *box) = (struct ses_box){.inbox = inbox, .ns = ns};
-    ses_map_add(&c->by_box, box_hash(c, &key), *box);
+    ses_table_add(&c->by_box, box_hash(c, &key), *box);
     return SES_OK;
 }
 
@@ -173,7 +173,7 @@ static void release_box(struct ses_catalog *c, uint32_t at)
         return;
     }
     const struct box_key key = {.inbox = box->inbox, .ns = box->ns};
-    ses_map_remove(&c->by_box, box_hash(c, &key), at);
+    ses_table_remove(&c->by_box, box_hash(c, &key), at);
     ses_free(box->list);
     ses_pool_give(&c->boxes, at);
 }
@@ -184,7 +184,7 @@ static void release_inbox(struct ses_catalog *c, uint32_t at)
     if (inbox->entry_cnt > 0) {
         return;
     }
-    ses_map_remove(&c->by_inbox, hash_hash(c, &inbox->digest), at);
+    ses_table_remove(&c->by_inbox, hash_hash(c, &inbox->digest), at);
     ses_pool_give(&c->inboxes, at);
     c->inbox_cnt--;
 }
@@ -213,7 +213,7 @@ static void release_entry(struct ses_catalog *c, uint32_t at)
         ses_catalog_box(c, box_at)->dead--;
         c->settled_cnt += (entry->flags & SES_FLAG_PENDING) != 0;
     }
-    ses_map_remove(&c->by_id, hash_hash(c, &entry->id), at);
+    ses_table_remove(&c->by_id, hash_hash(c, &entry->id), at);
     ses_pool_give(&c->entries, at);
     release_box(c, box_at);
     release_inbox(c, inbox_at);
@@ -225,7 +225,7 @@ static enum ses_err take_places(struct ses_catalog *c, const struct ses_catalog_
                                 uint32_t *seg, uint32_t *inbox, uint32_t *box)
 {
     SES_TRY(ses_catalog_take_seg(c, &record->segment, seg));
-    SES_TRY(ses_map_reserve(&c->by_id, 1));
+    SES_TRY(ses_table_reserve(&c->by_id, 1));
     SES_TRY(take_inbox(c, &record->digest, inbox));
     enum ses_err err = take_box(c, *inbox, record->ns, box);
     if (err == SES_OK) {
@@ -262,7 +262,7 @@ enum ses_err ses_catalog_reserve(struct ses_catalog *c, const struct ses_catalog
                             .link = SES_NONE,
                             .flags = record->flags,
                             .state = SES_ENTRY_RESERVED};
-    ses_map_add(&c->by_id, hash_hash(c, &e->id), *entry);
+    ses_table_add(&c->by_id, hash_hash(c, &e->id), *entry);
     ses_catalog_box(c, box)->reserved++;
     ses_catalog_seg(c, seg)->reserved++;
     charge(ses_catalog_inbox(c, inbox), e);
@@ -335,7 +335,7 @@ void ses_catalog_drop_seg(struct ses_catalog *c, uint32_t at)
         release_entry(c, i);
     }
     c->log_bytes -= seg->end;
-    ses_map_remove(&c->by_seg, seg_hash(c, &seg->id), at);
+    ses_table_remove(&c->by_seg, seg_hash(c, &seg->id), at);
     ses_pool_give(&c->segs, at);
     c->segment_cnt--;
 }

@@ -39,7 +39,7 @@ void ses_op_succeed(struct ses_store *store, struct ses_op *op, const struct ses
     op_free(store, op);
 }
 
-void ses_op_fail(struct ses_store *store, struct ses_op *op, enum ses_err err)
+void ses_put_op_fail(struct ses_store *store, struct ses_op *op, enum ses_err err)
 {
     struct ses_op *next = op->followers;
     answer(op, err, NULL);
@@ -77,7 +77,7 @@ static void debt_written(struct ses_task *task, struct ses_store *store)
     if (task->err == SES_OK) {
         ses_sign_push(store, t->op);
     } else {
-        ses_op_fail(store, t->op, task->err == SES_ERR_NO_SPACE ? SES_ERR_DISK_LOW : task->err);
+        ses_put_op_fail(store, t->op, task->err == SES_ERR_NO_SPACE ? SES_ERR_DISK_LOW : task->err);
     }
     ses_free(t);
 }

@@ -147,7 +147,7 @@ static void receipts_read(struct ses_task *task, struct ses_store *store)
 {
     struct ask_task *t = (struct ask_task *)task;
     if (task->err != SES_OK) {
-        ses_op_fail(store, t->op, task->err); /* ends in receipts_signed */
+        ses_put_op_fail(store, t->op, task->err); /* ends in receipts_signed */
         return;
     }
     ses_sign_push(store, t->op);

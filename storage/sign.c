@@ -98,7 +98,7 @@ static void sign_done(void *cookie)
         if (job->err == SES_OK) {
             ses_op_succeed(store, job->ops[i], &job->receipts[i]);
         } else {
-            ses_op_fail(store, job->ops[i], job->err);
+            ses_put_op_fail(store, job->ops[i], job->err);
         }
     }
     ses_signed_flush(store, false);
@@ -136,7 +136,7 @@ static void start(struct ses_store *store)
     if (err != SES_OK) {
         store->signer.busy = false;
         for (uint16_t i = 0; i < job->cnt; i++) {
-            ses_op_fail(store, job->ops[i], err);
+            ses_put_op_fail(store, job->ops[i], err);
         }
     }
 }
@@ -180,7 +180,7 @@ static void sign_kick(struct ses_store *store)
 void ses_sign_push(struct ses_store *store, struct ses_op *op)
 {
     if (store->fatal) {
-        ses_op_fail(store, op, SES_ERR_IO);
+        ses_put_op_fail(store, op, SES_ERR_IO);
         return;
     }
     ses_op_push(&store->signer.queue, op);

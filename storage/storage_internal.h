@@ -184,7 +184,7 @@ void ses_sign_push(struct ses_store *store, struct ses_op *op);
 /* A put of a record that is stored: a receipt, and the debt if it is new. */
 SES_CHECKED enum ses_err ses_put_known(struct ses_store *store, struct ses_op *op);
 /* Calls back with `err` and frees `op` and its followers. */
-void ses_op_fail(struct ses_store *store, struct ses_op *op, enum ses_err err);
+void ses_put_op_fail(struct ses_store *store, struct ses_op *op, enum ses_err err);
 /* As above, with the signed receipt. */
 void ses_op_succeed(struct ses_store *store, struct ses_op *op, const struct ses_receipt *receipt);
 void ses_store_fail(struct ses_store *store, enum ses_err err, const char *what);

@@ -125,10 +125,10 @@ static void fail_queued(struct ses_store *store)
     while ((op = ses_op_pop(&store->queue)) != NULL) {
         store->put_bytes -= op->len;
         ses_catalog_cancel(&store->catalog, op->entry);
-        ses_op_fail(store, op, SES_ERR_IO);
+        ses_put_op_fail(store, op, SES_ERR_IO);
     }
     while ((op = ses_op_pop(&store->signer.queue)) != NULL) {
-        ses_op_fail(store, op, SES_ERR_IO);
+        ses_put_op_fail(store, op, SES_ERR_IO);
     }
     struct ses_task *task = store->tasks;
     store->tasks = NULL;

@@ -30,15 +30,15 @@ struct ses_map {
     uint32_t cap; /* power of two */
     uint32_t cnt;
 };
-/* So that `more` further ses_map_add cannot fail. ERR_MEMORY. */
-SES_CHECKED enum ses_err ses_map_reserve(struct ses_map *map, uint32_t more);
-void ses_map_add(struct ses_map *map, uint32_t hash, uint32_t index);
-void ses_map_remove(struct ses_map *map, uint32_t hash, uint32_t index);
-bool ses_map_find(const struct ses_map *map, uint32_t hash,
+/* So that `more` further ses_table_add cannot fail. ERR_MEMORY. */
+SES_CHECKED enum ses_err ses_table_reserve(struct ses_map *map, uint32_t more);
+void ses_table_add(struct ses_map *map, uint32_t hash, uint32_t index);
+void ses_table_remove(struct ses_map *map, uint32_t hash, uint32_t index);
+bool ses_table_find(const struct ses_map *map, uint32_t hash,
                   bool (*same)(const void *ctx, uint32_t index, const void *key), const void *ctx,
                   const void *key, uint32_t *index);
-void ses_map_free(struct ses_map *map);
+void ses_table_free(struct ses_map *map);
 /* Spreads keys that others choose: nobody outside knows `seed`. */
-uint32_t ses_map_hash(uint64_t seed, uint64_t a, uint64_t b);
+uint32_t ses_table_hash(uint64_t seed, uint64_t a, uint64_t b);
 
 #endif
