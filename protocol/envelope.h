@@ -47,10 +47,10 @@ struct ses_envelope1_inner {
     const uint8_t *body;
     uint32_t body_bytes;
 };
-/* Order: type u16, sender 32, sent_ms, uuid 16, key_mode, [DSA pk, KEM pk], signature, u32 len,
- * body. */
+/* Without the padding: the caller's zeros fill the class. Order: type u16, sender 32, sent_ms, uuid
+ * 16, key_mode, [DSA pk, KEM pk], signature, u32 len, body. */
 void ses_envelope1_inner_write(struct ses_writer *w, const struct ses_envelope1_inner *inner);
-/* `bytes` is the opened plaintext; padding must be zero. */
+/* `bytes` is the opened plaintext; padding must be zero. The views point into it. */
 SES_CHECKED enum ses_err ses_envelope1_inner_read(struct ses_envelope1_inner *inner,
                                                   const uint8_t *bytes, size_t len);
 

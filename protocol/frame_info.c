@@ -59,7 +59,7 @@ enum ses_err ses_info_read(struct ses_info *m, struct ses_reader *r)
     if (agent != NULL) {
         ses_reader_check(r, agent_ok(agent, agent_len), SES_ERR_MALFORMED);
     }
-    if (r->err == SES_OK) {
+    if (agent != NULL && r->err == SES_OK) {
         memcpy(m->agent, agent, agent_len);
     }
     return ses_read_end(r, m, sizeof *m);

@@ -43,7 +43,8 @@ SES_CHECKED enum ses_err
 ses_receipts_sign(struct ses_receipt *out, const struct ses_receipt_leaf *leaves, uint16_t n,
                   const struct ses_hash *chain_id, const struct ses_node_id *node_id,
                   const struct ses_dsa_private *key, const struct ses_random *random);
-/* ERR_SIGNATURE, ERR_MALFORMED. One ML-DSA verification. */
+/* `pk` is the registry's key of receipt->node_id. ERR_SIGNATURE, ERR_MALFORMED. One ML-DSA
+ * verification. */
 SES_CHECKED enum ses_err ses_receipt_verify(const struct ses_receipt *receipt,
                                             const struct ses_hash *chain_id,
                                             const struct ses_dsa_pk *pk);

@@ -74,6 +74,8 @@ static inline bool ses_ns_public_outbox(int16_t ns) /* -(20k + 1) */
 /* Where ns % 10 != 0 the payload begins KEM pk || DSA pk || signature (context session/record/v1
  * over chain_id || header || BLAKE3(rest)); the keys must be those of the inbox. */
 #define SES_OWNED_PREFIX_BYTES (SES_KEM_PK_BYTES + SES_DSA_PK_BYTES + SES_DSA_SIG_BYTES)
+/* SES_OK without a look where anybody may write. ERR_MALFORMED (no room for the prefix),
+ * ERR_UNAUTHORISED (keys of another inbox), ERR_SIGNATURE. One ML-DSA verification. */
 SES_CHECKED enum ses_err ses_record_check_owner(const struct ses_record *record,
                                                 const struct ses_record_ids *ids,
                                                 const struct ses_hash *chain_id);

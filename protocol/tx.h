@@ -57,13 +57,16 @@ struct ses_tx {
     struct ses_auth auth[2];
     struct ses_hash id; /* SHA-256 of all bytes */
 };
-/* Structure only; signatures and rules are the vm's. Accepted bytes re-encode identically. */
+/* Structure only; signatures and rules are the vm's. Accepted bytes re-encode identically. Errors:
+ * SES_ERR_VERSION (another version or an unknown type), SES_ERR_MALFORMED, SES_ERR_TRUNCATED,
+ * SES_ERR_TOO_LARGE, SES_ERR_NOT_OWNER (register: the first signer is not `owner`). */
 SES_CHECKED enum ses_err ses_tx_decode(struct ses_tx *tx, const uint8_t *bytes, size_t len);
 /* nonce and fee of the paying account; false for types without. */
 bool ses_tx_payment(const struct ses_tx *tx, struct ses_account *payer, uint64_t *nonce,
                     uint64_t *fee);
-/* Verifies every auth that is signed by a key found in the transaction itself, or by
- * `known` (for SES_AUTH_KNOWN). */
+/* Verifies every auth: with the key found in the transaction itself, or with `known` for
+ * SES_AUTH_KNOWN. The signer must be the account or node id of the key. SES_ERR_SIGNATURE;
+ * SES_ERR_NOT_FOUND if `known` is needed and NULL. One ML-DSA verification for each auth. */
 SES_CHECKED enum ses_err ses_tx_verify(const struct ses_tx *tx, const struct ses_hash *chain_id,
                                        const struct ses_dsa_pk *known);
 /* Build: version, type, body of `tx` (type and body set) into `w`; then one auth for each signer.
