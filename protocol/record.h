@@ -31,6 +31,8 @@ struct ses_segment {
     uint8_t ttl_class;
     uint32_t hour; /* floor(ts / 3600 s) */
 };
+/* These abort on ttl_class >= SES_TTL_CLASS_CNT or a later time than SES_TS_MAX_MS: decoded headers
+ * and receipts are within. */
 void ses_segment_of(struct ses_segment *out, uint8_t ttl_class, uint64_t ts_ms);
 void ses_segment_encode(uint8_t out[SES_SEGMENT_BYTES], const struct ses_segment *s);
 /* Unix ms at which the whole segment is gone. */
