@@ -56,9 +56,9 @@ static void help_all(FILE *to)
             SES_VERSION);
     for (size_t t = 0; t < SES_COUNT(tables); t++) {
         for (const struct cli_command *c = tables[t]; c->words != NULL; c++) {
-            char usage[80];
+            char usage[96];
             snprintf(usage, sizeof usage, "%s %s", c->words, c->args);
-            fprintf(to, "  %-38s %s\n", usage, c->help);
+            fprintf(to, "  %-44s %s\n", usage, c->help);
         }
         fputc('\n', to);
     }
