@@ -149,6 +149,27 @@ static void test_numbers(void)
     ses_config_free(c);
 }
 
+/* What --help prints, with standard output turned into a file. */
+static void test_help(void)
+{
+    char text[2000];
+    FILE *file = tmpfile();
+    TAP_MUST(file != NULL && fflush(stdout) == 0);
+    const int saved = dup(STDOUT_FILENO);
+    TAP_MUST(saved >= 0 && dup2(fileno(file), STDOUT_FILENO) >= 0);
+    ses_config_help(KEYS);
+    fflush(stdout);
+    TAP_MUST(dup2(saved, STDOUT_FILENO) >= 0 && close(saved) == 0);
+    rewind(file);
+    text[fread(text, 1, sizeof text - 1, file)] = 0;
+    fclose(file);
+    TAP_TEXT("  --rpc-listen VALUE         address of the RPC server (default 127.0.0.1:9650)\n"
+             "  --chain VALUE              URL of the chain\n"
+             "  --port VALUE               port (default 22020)\n"
+             "  --verbose                  say more\n",
+             text);
+}
+
 static void test_no_memory(void)
 {
     for (uint64_t n = 1; n < 20; n++) {
@@ -172,6 +193,7 @@ int main(void)
     TAP_RUN(test_precedence);
     TAP_RUN(test_args_refuse);
     TAP_RUN(test_numbers);
+    TAP_RUN(test_help);
     TAP_RUN(test_no_memory);
     return tap_done();
 }

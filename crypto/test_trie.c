@@ -340,6 +340,111 @@ static void test_hostile_proofs(void)
     ses_trie_pool_free(pool);
 }
 
+static enum ses_err check_bytes(const struct ses_hash *key, const uint8_t *proof, size_t len)
+{
+    static const struct ses_hash root = {{0xee}};
+    struct ses_hash value;
+    bool found;
+    return ses_trie_check(&root, key, proof, len, &found, &value);
+}
+
+/* Shapes that no trie has, one rule each; the key is all zeros. */
+static void test_malformed_proofs(void)
+{
+    static const struct {
+        uint8_t head[8];
+        size_t len;
+        const char *rule;
+    } bad[] = {{{0}, 1, "no tag"},
+               {{4}, 1, "no tag"},
+               {{1, 64, 0}, 200, "a skip beyond the key"},
+               {{1, 255, 0}, 200, "a skip beyond the key"},
+               {{1, 1, 0x01, 0x00, 0x03}, 200, "an odd skip with a second nibble"},
+               {{1, 0, 0x00, 0x01}, 200, "one child"},
+               {{1, 0, 0x00, 0x00}, 200, "no child"},
+               {{1, 0, 0x00, 0x06}, 200, "a step where the key has no child"},
+               {{1, 1, 0x10, 0x00, 0x03}, 200, "a step where the key leaves the skip"},
+               {{2, 0, 0x00, 0x03}, 36, "absent although there is a child"},
+               {{3, 0}, 2, "an empty bucket"},
+               {{3, 17}, 2 + 17 * 64, "a bucket too large"},
+               {{3, 2}, 2 + 2 * 64, "one key twice"}};
+    const struct ses_hash key = {{0}};
+    for (size_t i = 0; i < SES_COUNT(bad); i++) {
+        uint8_t proof[1200] = {0};
+        memcpy(proof, bad[i].head, sizeof bad[i].head);
+        if (!TAP_ERR(SES_ERR_MALFORMED, check_bytes(&key, proof, bad[i].len))) {
+            printf("#   %s\n", bad[i].rule);
+        }
+    }
+    static const uint8_t good[2 + 64] = {3, 1}; /* well-formed, of another trie */
+    TAP_ERR(SES_ERR_CHECKSUM, check_bytes(&key, good, sizeof good));
+    TAP_ERR(SES_ERR_TRUNCATED, check_bytes(&key, good, sizeof good - 1));
+    static const uint8_t absent[4 + 32] = {2, 0, 0x00, 0x06};
+    TAP_ERR(SES_ERR_CHECKSUM, check_bytes(&key, absent, sizeof absent));
+}
+
+/* 64 steps are the most; a bucket may stand below them, another step may not. */
+static void test_longest_proof(void)
+{
+    static uint8_t proof[70 * 36 + 70];
+    const struct ses_hash key = {{0}};
+    for (size_t i = 0; i < 70; i++) {
+        proof[36 * i] = 1;
+        proof[36 * i + 3] = 0x03;
+    }
+    TAP_ERR(SES_ERR_MALFORMED, check_bytes(&key, proof, sizeof proof));
+    for (size_t steps = 60; steps < 70; steps++) {
+        const size_t end = 36 * steps;
+        const uint8_t kept[2] = {proof[end], proof[end + 3]};
+        proof[end] = 3;
+        proof[end + 1] = 1;
+        proof[end + 3] = 0;
+        TAP_ERR(steps <= 64 ? SES_ERR_CHECKSUM : SES_ERR_MALFORMED,
+                check_bytes(&key, proof, end + 2 + 64));
+        proof[end] = kept[0];
+        proof[end + 1] = 0;
+        proof[end + 3] = kept[1];
+    }
+    proof[36 * 64] = 2; /* nor may an absence */
+    TAP_ERR(SES_ERR_MALFORMED, check_bytes(&key, proof, 36 * 64 + 36));
+}
+
+/* Whole subtrees that go, come back or do both within one batch. */
+static void test_remove_many(void)
+{
+    static struct ses_trie_change changes[2 * KEYS_MAX];
+    struct ses_trie_pool *pool;
+    const struct ses_trie *all;
+    const struct ses_trie *trie;
+    entries_init();
+    for (size_t i = 0; i < KEYS_MAX; i++) {
+        entries[i].present = true;
+        changes[i] = (struct ses_trie_change){.key = entries[i].key, .value = entries[i].value};
+    }
+    TAP_MUST(ses_trie_pool_new(&pool) == SES_OK);
+    TAP_MUST(ses_trie_apply(pool, &all, NULL, changes, KEYS_MAX) == SES_OK);
+    check_against_slow(all);
+    for (unsigned round = 0; round < 60; round++) {
+        const size_t from = round == 0 ? 0 : ses_random_below(tap_random(), KEYS_MAX);
+        const size_t cnt = round == 0 ? KEYS_MAX : ses_random_below(tap_random(), KEYS_MAX - from);
+        for (size_t i = 0; i < KEYS_MAX; i++) { /* keys are sorted: a run is a set of subtrees */
+            const bool inside = i >= from && i < from + cnt;
+            const bool back = inside && round % 3 == 2 && i % 2 == 0;
+            entries[i].present = round % 3 == 1 ? inside || i == 0 : !inside || back;
+            changes[i] =
+                (struct ses_trie_change){.key = entries[i].key,
+                                         .value = entries[i].value,
+                                         .removed = round % 3 == 1 ? !entries[i].present : inside};
+            changes[KEYS_MAX + i] = (struct ses_trie_change){
+                .key = entries[i].key, .value = entries[i].value, .removed = !entries[i].present};
+        }
+        TAP_MUST(ses_trie_apply(pool, &trie, all, changes, 2 * KEYS_MAX) == SES_OK);
+        check_against_slow(trie);
+        ses_trie_unref(pool, trie);
+    }
+    ses_trie_pool_free(pool);
+}
+
 static struct ses_trie_change memory_changes[3000];
 
 /* Builds 2000 changes and 1000 more in a pool whose n-th allocation fails. Slabs are large: `shift`
@@ -440,6 +545,9 @@ int main(void)
     TAP_RUN(test_order);
     TAP_RUN(test_deep);
     TAP_RUN(test_hostile_proofs);
+    TAP_RUN(test_malformed_proofs);
+    TAP_RUN(test_longest_proof);
+    TAP_RUN(test_remove_many);
     TAP_RUN(test_no_memory);
     TAP_RUN(test_model);
     return tap_done();
