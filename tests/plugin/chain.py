@@ -12,6 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import schema
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tap import Skip, Tap  # noqa: E402,F401
 
@@ -136,8 +138,10 @@ class Chain:
         answer = json.loads(text)
         assert answer["jsonrpc"] == "2.0" and answer["id"] == 1, text
         if "error" in answer:
+            schema.check_error("sessionvm." + name, answer["error"]["data"]["name"])
             raise RpcError(answer["error"])
         assert status == 200
+        schema.check_result("sessionvm." + name, answer["result"])
         return answer["result"]
 
     @property
