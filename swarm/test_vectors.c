@@ -7,16 +7,16 @@
 
 static json_t *root;
 
-static bool load(void)
+/* Some draws are above 2^63, which jansson reads only as reals; the numbers used here are small. */
+static void load(void)
 {
     size_t len = 0;
     char *text = tap_vectors("model/vectors.json", &len);
-    if (text == NULL) {
-        return false;
+    if (text != NULL) {
+        root = json_loadb(text, len, JSON_DECODE_INT_AS_REAL, NULL);
+        SES_ASSERT(root != NULL); /* there, but not JSON */
+        ses_free(text);
     }
-    root = json_loadb(text, len, 0, NULL);
-    ses_free(text);
-    return root != NULL;
 }
 
 static void named(uint8_t *out, size_t len, const char *what, uint32_t i)
@@ -44,8 +44,8 @@ static void hex32(struct ses_hash *out, const json_t *object, const char *key)
 static uint32_t number(const json_t *object, const char *key)
 {
     const json_t *value = json_object_get(object, key);
-    TAP_MUST(json_is_integer(value));
-    return (uint32_t)json_integer_value(value);
+    TAP_MUST(json_is_real(value));
+    return (uint32_t)json_real_value(value);
 }
 
 struct net {
@@ -133,7 +133,7 @@ static void check_sizes(const struct net *net, const json_t *want)
         for (uint32_t i = 0; i < net->m.seat_cnt; i++) {
             cnt += net->m.seats[i].swarm == s && ses_seat_active(&net->m.seats[i]);
         }
-        TAP_EQ((uint64_t)json_integer_value(json_array_get(sizes, s)), cnt);
+        TAP_EQ((uint64_t)json_real_value(json_array_get(sizes, s)), cnt);
     }
 }
 
@@ -230,7 +230,7 @@ static void check_pairs(const json_t *want, const struct ses_tester_plan *plan,
         }
         const uint32_t other = forward ? ses_tester_target(plan, position, j) : plan->order[tester];
         const json_t *pair = json_array_get(want, found++);
-        TAP_EQ((uint64_t)json_integer_value(json_array_get(pair, 0)), j);
+        TAP_EQ((uint64_t)json_real_value(json_array_get(pair, 0)), j);
         const char *id = json_string_value(json_array_get(pair, 1));
         for (size_t i = 0; id != NULL && i < 20; i++) {
             unsigned value = 0;
@@ -261,7 +261,7 @@ static void check_plan(const json_t *want, struct net *net)
     const json_t *offsets = json_object_get(want, "offsets");
     TAP_MUST(json_array_size(offsets) == plan.offset_cnt);
     for (uint32_t j = 0; j < plan.offset_cnt; j++) {
-        TAP_EQ((uint64_t)json_integer_value(json_array_get(offsets, j)), plan.offsets[j]);
+        TAP_EQ((uint64_t)json_real_value(json_array_get(offsets, j)), plan.offsets[j]);
     }
     const json_t *rows = json_object_get(want, "plan");
     for (size_t i = 0; i < json_array_size(rows); i++) {
@@ -364,7 +364,7 @@ static void test_registry_root(void)
 
 int main(void)
 {
-    (void)load();
+    load();
     TAP_RUN(test_genesis);
     TAP_RUN(test_transition);
     TAP_RUN(test_testers);
