@@ -819,6 +819,7 @@ void world_stop(struct world *w, uint32_t index, uint64_t wait_ms)
     ses_store_close(node->store, set_done, node);
     const bool closed = world_until(w, is_done, node, 60000);
     SES_ASSERT(closed);
+    world_run(w, 2 * WORLD_LINK_MS); /* what was answered reaches the clients */
     net_down(node->net, true);
     ses_daemon_free(node->daemon);
     ses_store_free(node->store);
