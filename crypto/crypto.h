@@ -166,7 +166,7 @@ enum ses_tag {
 };
 void ses_b(struct ses_hash *out, enum ses_tag tag, const struct ses_part *parts, size_t part_cnt);
 /* `cnt` independent inputs of `len` bytes each (1 <= len <= 1024), input i at in + i * stride:
- * eight at a time in one vector. */
+ * eight at a time in one vector. `out` may be `in` where len <= 64 <= stride. */
 void ses_b_batch(struct ses_hash *out, enum ses_tag tag, const uint8_t *in, size_t len,
                  size_t stride, size_t cnt);
 
@@ -214,7 +214,9 @@ bool ses_trie_get(const struct ses_trie *trie, const struct ses_hash *key, struc
  * its hash (grammar in crypto/trie_proof.c and docs/protocol.md). Appends to `out`. */
 SES_CHECKED enum ses_err ses_trie_prove(const struct ses_trie *trie, const struct ses_hash *key,
                                         struct ses_buf *out);
-/* SES_OK: the proof shows `*present` (and then `*value`) for `key` under `root`. */
+/* SES_OK: the proof shows `*present` (and then `*value`) for `key` under `root`. SES_ERR_MALFORMED or
+ * SES_ERR_TRUNCATED: it is no proof; SES_ERR_CHECKSUM: it is about another trie or key. Work is
+ * bounded whatever the bytes; the proof of a key under a root is unique. */
 SES_CHECKED enum ses_err ses_trie_check(const struct ses_hash *root, const struct ses_hash *key,
                                         const uint8_t *proof, size_t proof_len, bool *present,
                                         struct ses_hash *value);
@@ -347,7 +349,9 @@ SES_CHECKED enum ses_err ses_vault_seal(struct ses_buf *out, enum ses_vault_kind
                                         const void *secret, size_t len, const char *passphrase,
                                         const struct ses_random *random);
 /* *len in: capacity, out: length. SES_ERR_PASSPHRASE; SES_ERR_INVALID if a passphrase is needed and
- * none is given; bounded memory and time whatever the file says. */
+ * none is given; SES_ERR_CHECKSUM for a damaged file without passphrase; SES_ERR_MALFORMED also for
+ * a file of another kind; SES_ERR_TOO_LARGE for an absurd cost or a secret that does not fit. At
+ * most 1 GiB of memory and 2 GiB x passes of work whatever the file says. */
 SES_CHECKED enum ses_err ses_vault_open(void *secret, size_t *len, enum ses_vault_kind kind,
                                         const void *file, size_t file_len, const char *passphrase);
 
