@@ -351,7 +351,7 @@ SES_CHECKED enum ses_err ses_vault_seal(struct ses_buf *out, enum ses_vault_kind
 /* *len in: capacity, out: length. SES_ERR_PASSPHRASE; SES_ERR_INVALID if a passphrase is needed and
  * none is given; SES_ERR_CHECKSUM for a damaged file without passphrase; SES_ERR_MALFORMED also for
  * a file of another kind; SES_ERR_TOO_LARGE for an absurd cost or a secret that does not fit. At
- * most 1 GiB of memory and 2 GiB x passes of work whatever the file says. */
+ * most 1 GiB of memory, and passes x memory <= 2 GiB, whatever the file says. */
 SES_CHECKED enum ses_err ses_vault_open(void *secret, size_t *len, enum ses_vault_kind kind,
                                         const void *file, size_t file_len, const char *passphrase);
 
