@@ -21,6 +21,7 @@ static void thread_free(void *p)
         EVP_MD_CTX_free(t->md[i]);
     }
     OPENSSL_free(t);
+    mine = NULL; /* a later destructor of this thread may hash */
 }
 
 static void fetch(void)
