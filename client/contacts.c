@@ -4,7 +4,7 @@
 
 #include "client/client_internal.h"
 
-#define ENTRY_LEAST (SES_KEM_PK_BYTES + SES_DSA_PK_BYTES + 2u + 8u + 8u + 1u + 1u + 32u)
+#define ENTRY_LEAST (SES_KEM_PK_BYTES + SES_DSA_PK_BYTES + 2u + 8u + 8u + 1u + 32u)
 #define FLAG_CONTACT 1u
 #define FLAG_TOKEN 2u
 

@@ -174,6 +174,14 @@ int ses_client_finish(struct ses_client *c, enum ses_err err, struct ses_note *f
 
 /* ---- transactions ---- */
 
+static void note_damage(enum ses_err err, const char *path, struct ses_note *note)
+{
+    if (err != SES_OK) {
+        ses_note_set(note, "%s cannot be read (%s): restore it from a backup", path,
+                     ses_err_text(err));
+    }
+}
+
 static enum ses_err load_state(struct ses_client *c, struct ses_note *note)
 {
     char path[SES_PATH_MAX];
@@ -183,6 +191,7 @@ static enum ses_err load_state(struct ses_client *c, struct ses_note *note)
     enum ses_err err = ses_file_load(path, STATE_MAGIC, STATE_FILE_MAX, &bytes, note);
     if (err == SES_OK) {
         err = ses_profile_state_decode(&c->state, bytes.bytes, bytes.len);
+        note_damage(err, path, note);
     } else if (err == SES_ERR_NOT_FOUND) {
         err = SES_OK; /* a new profile */
     }
@@ -199,6 +208,7 @@ static enum ses_err load_contacts(struct ses_client *c, struct ses_note *note)
     enum ses_err err = ses_file_load(path, CONTACTS_MAGIC, CONTACTS_FILE_MAX, &bytes, note);
     if (err == SES_OK) {
         err = ses_contacts_decode(&c->contacts, bytes.bytes, bytes.len);
+        note_damage(err, path, note);
     } else if (err == SES_ERR_NOT_FOUND) {
         err = SES_OK;
     }
