@@ -4,7 +4,7 @@
 #include "network/host.h"
 
 #define STATUS_FRAME_MAX 4096u
-#define LOGIN_JOBS_MAX 2u
+#define LOGIN_JOBS_MAX SES_LOGINS_MAX /* at a time */
 
 static struct ses_hash inbox_of(const struct ses_session_id *id)
 {
