@@ -12,8 +12,8 @@ static void defaults(struct ses_daemon_limits *l)
     l->entry_bytes_max = l->entry_bytes_max != 0 ? l->entry_bytes_max : 64u << 20;
     l->watchers_max = l->watchers_max != 0 ? l->watchers_max : 10000;
     l->watchers_peer_max = l->watchers_peer_max != 0 ? l->watchers_peer_max : 32;
-    l->store_rate = l->store_rate != 0 ? l->store_rate : 300;
-    l->read_rate = l->read_rate != 0 ? l->read_rate : 600;
+    l->store_rate = l->store_rate != 0 ? l->store_rate : 1000;
+    l->read_rate = l->read_rate != 0 ? l->read_rate : 2000;
     l->jobs_max = l->jobs_max != 0 ? l->jobs_max : 1024;
 }
 

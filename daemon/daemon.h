@@ -46,8 +46,8 @@ struct ses_daemon_limits {
     uint64_t entry_bytes_max;   /* record bytes held for replication [64 MiB] */
     uint32_t watchers_max;      /* [10000] */
     uint32_t watchers_peer_max; /* of one connection [32] */
-    uint32_t store_rate;        /* stores a second of one peer [300], burst twice that */
-    uint32_t read_rate;         /* reads a second of one peer [600], burst twice that */
+    uint32_t store_rate;        /* stores a second of one peer [1000], burst twice that */
+    uint32_t read_rate;         /* reads a second of one peer [2000], burst twice that */
     uint32_t jobs_max;          /* signature checks in flight [1024] */
 };
 

@@ -123,11 +123,30 @@ static enum ses_err write_request(const struct settings *s, const struct node_ke
 }
 
 /* ---- init ---- */
+/* What is announced goes to the chain: others must be able to dial it. */
+static enum ses_err check_announced(const struct settings *s, struct ses_note *note)
+{
+    for (uint32_t i = 0; i < s->announce_cnt; i++) {
+        const char *addr = s->announce[i];
+        const char *tail = strrchr(addr, '/');
+        if (strncmp(addr, "/ip4/0.0.0.0/", 13) == 0 || strncmp(addr, "/ip6/::/", 8) == 0 ||
+            (tail != NULL && strcmp(tail, "/0") == 0)) {
+            ses_note_set(note,
+                         "%.100s cannot be dialled by others: give the public address, --announce "
+                         "/ip4/203.0.113.5/tcp/22020",
+                         addr);
+            return SES_ERR_CONFIG;
+        }
+    }
+    return SES_OK;
+}
+
 static enum ses_err check_intent(const struct settings *s, struct ses_note *note)
 {
     const bool open = ses_config_flag(s->config, "no-passphrase");
     const char *owner = ses_config_get(s->config, "owner");
     struct ses_account account;
+    SES_TRY(check_announced(s, note));
     if (open == (s->passphrase_file != NULL)) {
         ses_note_set(note, "give either --passphrase-file FILE (the key is sealed) or "
                            "--no-passphrase (it is stored in the clear, mode 0600)");

@@ -405,7 +405,9 @@ static void on_close(void *cookie, struct ses_flow *flow, enum ses_err why)
         char text[SES_ID_TEXT_MAX];
         ses_node_id_text(text, &link->node_id);
         ses_logf(d->p.log, SES_LOG_INFO, MODULE, "member lost node=%s why=%s", text,
-                 ses_err_name(link->last_err != SES_OK ? link->last_err : why));
+                 why == SES_OK && link->last_err == SES_OK
+                     ? "closed"
+                     : ses_err_name(link->last_err != SES_OK ? link->last_err : why));
     }
     link->last_err = link->last_err != SES_OK ? link->last_err : why;
     link->open = false;

@@ -9,8 +9,8 @@ const struct ses_config_key ses_settings_keys[] = {
     {"capacity", "107374182400", "bytes of disk offered", false},
     {"rpc-listen", "127.0.0.1:22021", "local JSON-RPC, metrics and health", false},
     {"passphrase-file", NULL, "file whose first line opens the node key", false},
-    {"store-rate", "300", "stores a second of one peer", false},
-    {"read-rate", "600", "reads a second of one peer", false},
+    {"store-rate", "1000", "stores a second of one peer", false},
+    {"read-rate", "2000", "reads a second of one peer", false},
     {"connections-max", "10000", "open connections", false},
     {"log-level", "info", "error, warn, info or debug", false},
     {"log-json", NULL, "one JSON object a line", true},
@@ -135,7 +135,7 @@ enum ses_err ses_settings_read(struct settings *s, const struct ses_config_key *
         err = ses_config_read_file(s->config, s->file, note);
     }
     if (err == SES_OK) {
-        err = ses_config_read_env(s->config, "SESSIOND_", note);
+        err = ses_config_read_env(s->config, "SESSIOND", note);
     }
     if (err == SES_OK) {
         err = ses_config_read_args(s->config, argc, argv, note);
