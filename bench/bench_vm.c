@@ -70,6 +70,9 @@ static void run_parallel(void *ctx, void (*task)(void *cookie, size_t i), void *
     }
 }
 
+static const char empty_genesis[] =
+    "{\"networkName\":\"bench\",\"timestamp\":1800000000,\"allocations\":[]}";
+
 static const struct ses_parallel two_threads = {.run = run_parallel};
 
 /* ---- a chain ---- */
@@ -285,32 +288,66 @@ static void bench_blocks(size_t rounds)
 
 /* ---- transitions ---- */
 
-/* Nodes with made-up keys straight into the accepted state: signing 10,000 registrations would take
+/* Nodes with made-up keys straight into an accepted block: signing 10,000 registrations would take
  * longer than everything measured here. */
-static void add_nodes(struct world *w, uint32_t cnt)
+static void put_nodes(struct ses_layer *layer, uint32_t cnt)
 {
-    struct ses_vm *vm = w->vm;
     struct ses_node_keys *keys = memory(1, sizeof(*keys));
     struct ses_endpoint endpoint = {.addr_cnt = 1, .addrs = {{8, {4, 127, 0, 0, 1}}}};
-    vm->node_ids = memory(cnt, sizeof(*vm->node_ids));
-    vm->node_cap = cnt;
-    vm->node_cnt = cnt;
     for (uint32_t i = 0; i < cnt; i++) {
         struct ses_node node = {.stake = 1,
                                 .swarm = SES_SWARM_NONE,
                                 .prev_swarm = SES_SWARM_NONE,
                                 .status = SES_NODE_ACTIVE,
                                 .registered_at = 1};
-        ses_put_u32(node.node_id.bytes, i);
-        ses_put_u32(node.owner.bytes, i / 3 * 2654435761u);
+        ses_put_u32(node.node_id.bytes, i * 2654435761u);
+        ses_put_u32(node.owner.bytes, i / 3);
         ses_put_u32(keys->public_key.bytes, i);
-        vm->node_ids[i] = node.node_id;
-        must(ses_node_store(&vm->base, &node));
-        must(ses_node_keys_store(&vm->base, &node.node_id, keys, &endpoint));
+        must(ses_node_store(layer, &node));
+        must(ses_node_keys_store(layer, &node.node_id, keys, &endpoint));
     }
-    ses_trie_unref(vm->trie_pool, vm->tip.trie);
-    must(ses_layer_root(vm, &vm->tip, NULL));
     ses_free(keys);
+}
+
+static void put_accounts(struct ses_layer *layer, uint32_t cnt)
+{
+    struct ses_dsa_pk *pk = memory(1, sizeof(*pk));
+    for (uint32_t i = 0; i < cnt; i++) {
+        const struct ses_account_state state = {.balance = i, .nonce = 1, .has_key = true};
+        struct ses_account account = {{0}};
+        ses_put_u32(account.bytes, i * 2654435761u);
+        ses_put_u32(pk->bytes, i);
+        const struct ses_state_key key = ses_state_key(SES_STATE_ACCOUNT_KEY, account.bytes);
+        must(ses_account_store(layer, &account, &state));
+        must(ses_state_put(layer, &key, pk->bytes, sizeof(pk->bytes)));
+    }
+    ses_free(pk);
+}
+
+static void add_state(struct world *w, uint32_t nodes, uint32_t accounts)
+{
+    struct ses_undecided *u = NULL;
+    uint8_t header[SES_BLOCK_HEADER_BYTES];
+    struct ses_writer out;
+    must(ses_undecided_new(&u));
+    must(ses_undecided_begin(w->vm, u, NULL, w->now_s));
+    put_nodes(&u->layer, nodes);
+    put_accounts(&u->layer, accounts);
+    must(ses_undecided_seal(w->vm, u));
+    u->block = (struct ses_block){.parent = w->vm->tip.id,
+                                  .height = 1,
+                                  .timestamp = w->now_s,
+                                  .state_root = u->tip.state_root};
+    ses_writer_init(&out, header, sizeof(header));
+    ses_block_write_header(&out, &u->block);
+    must(ses_writer_done(&out));
+    must(ses_buf_append(&u->bytes, header, sizeof(header)));
+    ses_sha256(&u->block.id, SES_PARTS(SES_PART(header, sizeof(header))));
+    u->tip.id = u->block.id;
+    u->status = SES_BLOCK_VERIFIED;
+    ses_undecided_link(w->vm, u);
+    const struct ses_hash id = u->block.id;
+    must(ses_vm_accept(w->vm, &id));
 }
 
 static void transition(struct world *w, uint64_t *build_ns, uint64_t *accept_ns)
@@ -331,13 +368,10 @@ static void bench_transitions(uint32_t nodes, size_t rounds)
     uint64_t accept[ROUNDS_MAX];
     uint64_t first_build = 0;
     uint64_t first_accept = 0;
-    char genesis[128];
     struct world w;
-    snprintf(genesis, sizeof(genesis),
-             "{\"networkName\":\"bench\",\"timestamp\":%u,\"allocations\":[]}", GENESIS_TIME);
-    world_new(&w, genesis);
-    add_nodes(&w, nodes);
-    transition(&w, &build[0], &accept[0]); /* p = 0: nobody registered before T_0 is new */
+    world_new(&w, empty_genesis);
+    add_state(&w, nodes, 0);
+    transition(&w, &build[0], &accept[0]);
     first_build = build[0];
     first_accept = accept[0];
     for (size_t i = 0; i < 12; i++) {
@@ -346,11 +380,29 @@ static void bench_transitions(uint32_t nodes, size_t rounds)
     for (size_t i = 0; i < rounds; i++) {
         transition(&w, &build[i], &accept[i]);
     }
-    struct ses_vm_head head;
-    ses_vm_head(w.vm, &head);
     printf("%7u %8u %12.2f %12.2f %12.2f %12.2f\n", nodes, w.vm->tip.epoch.num_swarms,
            (double)first_build / 1e6, (double)first_accept / 1e6, median_ms(build, rounds),
            median_ms(accept, rounds));
+    world_free(&w);
+}
+
+/* ---- opening ---- */
+
+static void bench_open(uint32_t nodes, uint32_t accounts)
+{
+    struct world w;
+    struct ses_note note = {{0}};
+    world_new(&w, empty_genesis);
+    add_state(&w, nodes, accounts);
+    ses_vm_free(w.vm);
+    const struct ses_vm_params params = {.genesis = (const uint8_t *)empty_genesis,
+                                         .genesis_len = strlen(empty_genesis),
+                                         .kv = ses_kv_memory_kv(w.memory),
+                                         .clock = &w.clock};
+    const uint64_t start = ses_mono_ns();
+    must(ses_vm_new(&w.vm, &params, &note));
+    printf("open with %u nodes and %u accounts: %.0f ms\n", nodes, accounts,
+           (double)(ses_mono_ns() - start) / 1e6);
     world_free(&w);
 }
 
@@ -369,5 +421,7 @@ int main(int argc, char **argv)
     bench_transitions(151, rounds);
     bench_transitions(2000, rounds);
     bench_transitions(10000, rounds);
+    printf("\n");
+    bench_open(2000, 100000);
     return 0;
 }

@@ -178,7 +178,7 @@ static uint32_t owner_begin(const struct work *w, const struct ses_account *owne
     return low;
 }
 
-/* Adds `step` (1 or -1) to own[swarm] for every seated Active node of `owner`. */
+/* Counts the seated Active nodes of `owner` into own[], or takes them out again. */
 static void count_own(struct work *w, const struct ses_account *owner, bool set)
 {
     for (uint32_t i = owner_begin(w, owner); i < w->m->seat_cnt; i++) {
@@ -231,19 +231,28 @@ static uint32_t draw_seat(const struct work *w, uint32_t least_cnt, const struct
     return at;
 }
 
+static void group_by_owner(struct work *w)
+{
+    memset(w->own, 0, w->m->num_swarms * sizeof(uint32_t));
+    for (uint32_t i = 0; i < w->m->seat_cnt; i++) {
+        w->by_owner[i] = i;
+    }
+    ses_sort_u32(w->by_owner, w->m->seat_cnt, less_owner, w->m->seats);
+}
+
 static void assign(struct work *w)
 {
     struct ses_membership *m = w->m;
     uint32_t least_cnt = 0;
-    memset(w->own, 0, m->num_swarms * sizeof(uint32_t));
-    for (uint32_t i = 0; i < m->seat_cnt; i++) {
-        w->by_owner[i] = i;
-    }
-    ses_sort_u32(w->by_owner, m->seat_cnt, less_owner, m->seats);
+    bool grouped = false;
     for (uint32_t i = 0; i < m->seat_cnt; i++) {
         struct ses_seat *seat = &m->seats[i];
         if (!ses_seat_active(seat) || seat->swarm != SES_SWARM_NONE || !seat->seatable) {
             continue;
+        }
+        if (!grouped) {
+            group_by_owner(w); /* most transitions assign nobody */
+            grouped = true;
         }
         if (least_cnt == 0) {
             least_cnt = collect_least(w);

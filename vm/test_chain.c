@@ -316,6 +316,40 @@ static void test_failing_memory(void)
     chain_free(&c);
 }
 
+/* The same while opening: a new chain, and one that is there. */
+static void test_failing_open(void)
+{
+    struct chain c;
+    struct ses_vm_head head;
+    forget();
+    for (int existing = 0; existing < 2; existing++) {
+        uint64_t failures = 0;
+        c = (struct chain){.now_s = GENESIS_TIME, .genesis = genesis};
+        c.clock = (struct ses_clock){.ctx = &c, .now_ms = chain_now};
+        TAP_MUST(ses_kv_memory_new(&c.memory) == SES_OK);
+        if (existing == 1) {
+            TAP_MUST(chain_open(&c, NULL) == SES_OK);
+            ses_vm_free(c.vm);
+        }
+        for (uint64_t n = 1; n < 1000; n++) {
+            ses_alloc_fail_at(n);
+            const enum ses_err err = chain_open(&c, NULL);
+            ses_alloc_fail_at(0);
+            if (err == SES_OK) {
+                break;
+            }
+            TAP_OK(err == SES_ERR_MEMORY || err == SES_ERR_CONFIG); /* a key's check needs some */
+            TAP_OK(c.vm == NULL);
+            failures++;
+        }
+        TAP_OK(failures > 20);
+        TAP_MUST(c.vm != NULL);
+        ses_vm_head(c.vm, &head);
+        TAP_EQ(NODES * STAKE, ses_vm_total_bonded(c.vm));
+        chain_free(&c);
+    }
+}
+
 static enum ses_err open_with(struct chain *c, const char *text, const char *named)
 {
     const char *kept = c->genesis;
@@ -604,6 +638,7 @@ int main(void)
     TAP_RUN(test_reject_subtree);
     TAP_RUN(test_failing_write);
     TAP_RUN(test_failing_memory);
+    TAP_RUN(test_failing_open);
     TAP_RUN(test_wrong_database);
     TAP_RUN(test_parsed_bound);
     TAP_RUN(test_verified_bound);

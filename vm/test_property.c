@@ -1,5 +1,8 @@
 /* Random transactions and epochs on three machines: one builds, one verifies from bytes, one does
  * so and is restarted at random heights. Equal roots, equal queries, and no coin lost or made. */
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "vm/test_chain.h"
 
 #define PEOPLE 24u
@@ -7,6 +10,39 @@
 
 static struct person people[PEOPLE];
 static struct tx_bytes tx;
+
+/* The verifier checks signatures on three threads, in whatever order they come. */
+struct job {
+    void (*task)(void *cookie, size_t i);
+    void *cookie;
+    size_t cnt;
+    atomic_size_t next;
+    atomic_size_t done;
+};
+static void *run_job(void *arg)
+{
+    struct job *job = arg;
+    for (size_t i = atomic_fetch_add(&job->next, 1); i < job->cnt;
+         i = atomic_fetch_add(&job->next, 1)) {
+        job->task(job->cookie, i);
+        atomic_fetch_add(&job->done, 1);
+    }
+    return NULL;
+}
+static void run_parallel(void *ctx, void (*task)(void *cookie, size_t i), void *cookie, size_t cnt)
+{
+    struct job job = {.task = task, .cookie = cookie, .cnt = cnt};
+    pthread_t threads[2];
+    for (size_t i = 0; i < SES_COUNT(threads); i++) {
+        TAP_MUST(pthread_create(&threads[i], NULL, run_job, &job) == 0);
+    }
+    run_job(&job);
+    for (size_t i = 0; i < SES_COUNT(threads); i++) {
+        pthread_join(threads[i], NULL);
+    }
+    TAP_EQ(cnt, atomic_load(&job.done));
+    *(uint64_t *)ctx += 1;
+}
 
 static uint64_t below(uint64_t bound)
 {
@@ -114,9 +150,13 @@ static void run(const char *params, size_t nodes)
     char *genesis = genesis_text(genesis_json(people, PEOPLE, nodes, params));
     const uint64_t supply = PEOPLE * RICH + nodes * STAKE;
     uint32_t blocks = 0;
+    uint64_t parallel_runs = 0;
+    const struct ses_parallel parallel = {.ctx = &parallel_runs, .run = run_parallel};
     chain_new(&builder, genesis);
     chain_new(&verifier, genesis);
     chain_new(&restarted, genesis);
+    verifier.parallel = &parallel;
+    chain_restart(&verifier);
     resync(&builder);
     for (uint32_t step = 0; step < STEPS; step++) {
         struct ses_hash id;
@@ -146,6 +186,7 @@ static void run(const char *params, size_t nodes)
     struct ses_vm_head head;
     ses_vm_head(builder.vm, &head);
     TAP_OK(blocks > STEPS / 2 && head.epoch > STEPS / 4);
+    TAP_OK(parallel_runs > 0);
     chain_restart(&restarted);
     same_registry(&builder, &restarted, UINT64_MAX);
     same_registry(&builder, &restarted, head.epoch - 3);
