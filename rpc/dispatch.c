@@ -244,7 +244,7 @@ static enum ses_err run_request(struct dispatcher *d, json_t *request)
     json_t *result = NULL;
     if (read_call(&call, request)) {
         result = run_method(d, request, &error);
-        if (result == NULL && call.gorilla && d->http_status == 200) {
+        if (result == NULL && call.gorilla && !call.silent && d->http_status == 200) {
             d->http_status = 400;
         }
     } else {
