@@ -436,6 +436,10 @@ static void test_verified_bound(void)
     }
     c.now_s += 50;
     TAP_ERR(SES_ERR_FULL, ses_vm_build(c.vm, &id));
+    struct ses_note note = {{0}};
+    TAP_ERR(SES_OK, forge(&c, &id, next_block(&c), NULL, 0));
+    TAP_ERR(SES_ERR_FULL, ses_vm_verify(c.vm, &id, &note));
+    TAP_OK(note.text[0] != 0);
     TAP_ERR(SES_OK, ses_vm_accept(c.vm, &first));
     chain_free(&c);
 }
@@ -543,6 +547,83 @@ static void test_snapshot_verifies(void)
     chain_free(&c);
 }
 
+/* The same parent, second and transactions give the same block, however it came to be known. */
+static void test_same_block(void)
+{
+    struct chain c;
+    struct chain other;
+    struct ses_hash id;
+    struct ses_hash again;
+    struct ses_hash parsed;
+    struct ses_note note;
+    struct ses_buf bytes = {0};
+    forget();
+    chain_new(&c, genesis);
+    chain_new(&other, genesis);
+    c.now_s = other.now_s = GENESIS_TIME + 100;
+    TAP_ERR(SES_OK, ses_vm_build(c.vm, &id));
+    TAP_ERR(SES_OK, ses_vm_build(c.vm, &again));
+    TAP_BYTES(id.bytes, again.bytes, 32);
+    TAP_ERR(SES_OK, ses_vm_verify(c.vm, &id, &note)); /* verified by building it */
+    TAP_ERR(SES_OK, ses_vm_block(c.vm, &id, &bytes));
+    TAP_ERR(SES_OK, ses_vm_parse(other.vm, bytes.bytes, bytes.len, &parsed));
+    TAP_ERR(SES_OK, ses_vm_parse(other.vm, bytes.bytes, bytes.len, &parsed)); /* known */
+    TAP_ERR(SES_OK, ses_vm_build(other.vm, &again)); /* replaces the one that was only parsed */
+    TAP_BYTES(id.bytes, again.bytes, 32);
+    TAP_ERR(SES_OK, ses_vm_set_preference(other.vm, &again));
+    TAP_ERR(SES_OK, ses_vm_accept(other.vm, &again));
+    TAP_ERR(SES_OK, ses_vm_parse(other.vm, bytes.bytes, bytes.len, &parsed)); /* accepted */
+    TAP_BYTES(id.bytes, parsed.bytes, 32);
+    TAP_ERR(SES_OK, ses_vm_set_preference(other.vm, &again));
+    ses_buf_free(&bytes);
+    chain_free(&other);
+    chain_free(&c);
+}
+
+static bool keep_one(void *cookie, const struct ses_node *node)
+{
+    *(struct ses_node_id *)cookie = node->node_id;
+    return false;
+}
+
+static bool stop_rows(void *cookie, const struct ses_map_node *node)
+{
+    (void)node;
+    *(uint32_t *)cookie += 1;
+    return false;
+}
+
+static void test_pages(void)
+{
+    struct chain c;
+    struct ses_params params;
+    struct ses_node_id at;
+    char name[64];
+    uint64_t timestamp = 0;
+    uint32_t cnt = 0;
+    forget();
+    chain_new(&c, genesis);
+    ses_vm_params_of(c.vm, &params, &timestamp, name);
+    TAP_EQ(100, params.epoch_seconds);
+    TAP_EQ(GENESIS_TIME, timestamp);
+    TAP_TEXT("test", name);
+    TAP_ERR(SES_OK, ses_vm_nodes(c.vm, NULL, keep_one, &at));
+    for (uint32_t i = 1; i < NODES; i++) {
+        const struct ses_node_id before = at;
+        TAP_ERR(SES_OK, ses_vm_nodes(c.vm, &before, keep_one, &at));
+        TAP_OK(memcmp(before.bytes, at.bytes, 20) < 0);
+    }
+    const struct ses_node_id last = at;
+    TAP_ERR(SES_OK, ses_vm_nodes(c.vm, &last, keep_one, &at));
+    TAP_BYTES(last.bytes, at.bytes, 20); /* nobody behind the last */
+    TAP_ERR(SES_OK, ses_vm_registry(c.vm, UINT64_MAX, stop_rows, &cnt));
+    TAP_EQ(1, cnt);
+    struct ses_node node;
+    struct ses_map_node keys;
+    TAP_ERR(SES_ERR_NOT_FOUND, ses_vm_node(c.vm, &people[5].node_id, &keys, &node));
+    chain_free(&c);
+}
+
 static void test_queries(void)
 {
     struct chain c;
@@ -644,6 +725,8 @@ int main(void)
     TAP_RUN(test_verified_bound);
     TAP_RUN(test_registry);
     TAP_RUN(test_snapshot_verifies);
+    TAP_RUN(test_same_block);
+    TAP_RUN(test_pages);
     TAP_RUN(test_queries);
     TAP_RUN(test_proofs);
     free(genesis);

@@ -202,6 +202,23 @@ static void test_registrations(void)
     chain_free(&c);
 }
 
+/* When all places are taken the door says what fee would do. */
+static void test_full(void)
+{
+    struct chain c;
+    struct ses_hash id;
+    struct ses_note note = {{0}};
+    fresh(&c, genesis);
+    TAP_ERR(SES_OK, offer(&c, &people[1], 1, 3 * FEE, &id));
+    c.vm->pool.tx_cnt += SES_VM_MEMPOOL_TXS_MAX - 1; /* as if others had the rest */
+    TAP_ERR(SES_ERR_FULL, offer(&c, &people[2], 1, FEE, &id));
+    TAP_ERR(SES_ERR_TRUNCATED, ses_vm_submit(c.vm, tx.bytes, 0, &id, &note));
+    TAP_ERR(SES_OK, offer(&c, &people[3], 1, 4 * FEE, &id)); /* in the place of the cheapest */
+    c.vm->pool.tx_cnt -= SES_VM_MEMPOOL_TXS_MAX - 1;
+    TAP_EQ(1, pending(&c));
+    chain_free(&c);
+}
+
 /* Structure only, without a chain: bounds and who makes room for whom. */
 static enum ses_err put(struct ses_mempool *pool, uint32_t account, uint64_t nonce, uint64_t fee,
                         size_t len, uint64_t *least)
@@ -260,6 +277,7 @@ int main(void)
     TAP_RUN(test_eviction);
     TAP_RUN(test_recheck);
     TAP_RUN(test_registrations);
+    TAP_RUN(test_full);
     TAP_RUN(test_bounds);
     free(genesis);
     free(small_genesis);
