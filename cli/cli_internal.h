@@ -59,6 +59,8 @@ enum ses_err cli_lux_parse(struct cli *cli, const char *text, uint64_t *nlux);
 /* ---- input (input.c) ---- */
 /* The whole file, "-" for standard input; at most `max` bytes. */
 enum ses_err cli_read_file(struct cli *cli, const char *path, size_t max, struct ses_buf *out);
+/* What the recipient sees of a path: the name without folders. */
+const char *cli_file_name(const char *path);
 /* Writes atomically with `mode`; "-" for standard output. */
 enum ses_err cli_write_file(struct cli *cli, const char *path, const void *bytes, size_t len,
                             unsigned mode);

@@ -49,7 +49,7 @@ static enum ses_err seal1(struct cli *cli, const struct ses_card *to, const stru
     const uint64_t now_ms = ses_now_ms(ses_clock_system());
     const struct ses_content content = {.kind = SES_CONTENT_FILE,
                                         .composed_ms = now_ms,
-                                        .text = strcmp(name, "-") == 0 ? "standard-input" : name,
+                                        .text = cli_file_name(name),
                                         .data = in->bytes,
                                         .data_bytes = in->len};
     enum ses_err err = ses_content_encode(&body, &content);

@@ -95,6 +95,12 @@ enum ses_err cli_write_file(struct cli *cli, const char *path, const void *bytes
     return SES_OK;
 }
 
+const char *cli_file_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return strcmp(path, "-") == 0 ? "standard-input" : slash == NULL ? path : slash + 1;
+}
+
 /* One line from the terminal without echo. */
 static enum ses_err read_line_hidden(struct cli *cli, const char *prompt, char *out, size_t cap)
 {

@@ -46,12 +46,6 @@ static enum ses_err ttl_parse(struct cli *cli, enum ses_client_ttl *out)
     return cli_fail(cli, SES_ERR_INVALID, "--ttl is 1h, 1d, 7d, 14d or 30d");
 }
 
-static const char *file_name_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash == NULL ? path : slash + 1;
-}
-
 /* The text or the file goes into `message`; `data` owns the bytes. */
 static enum ses_err content_read(struct cli *cli, struct ses_client_send *message,
                                  struct ses_buf *data)
@@ -63,7 +57,7 @@ static enum ses_err content_read(struct cli *cli, struct ses_client_send *messag
     if (path != NULL) {
         SES_TRY(cli_read_file(cli, path, ses_client_message_max(), data));
         message->kind = SES_CLIENT_FILE;
-        message->text = strcmp(path, "-") == 0 ? "standard-input" : file_name_of(path);
+        message->text = cli_file_name(path);
         message->data = data->bytes;
         message->data_bytes = data->len;
         return SES_OK;

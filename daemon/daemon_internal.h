@@ -121,6 +121,7 @@ struct link {
     bool active;
     struct ses_flow *flow; /* NULL: not dialled */
     bool open;
+    bool hinted;       /* redialled early since the last success */
     uint32_t verdicts; /* results being verified */
     struct ses_timer *redial;
     struct ses_timer *rescan;
@@ -144,6 +145,8 @@ void ses_member_queue(struct link *link, struct debt *debt);
 void ses_member_pump(struct link *link);
 void ses_members_pump(struct ses_daemon *d);
 void ses_members_close(struct ses_daemon *d);
+/* A member dialled us: it is up, so a redial need not wait for its backoff. */
+void ses_members_hint(struct ses_daemon *d, const struct ses_node_id *node_id);
 /* Frames without an answer for too long: the flow is closed. */
 void ses_members_check(struct ses_daemon *d);
 
@@ -186,6 +189,13 @@ void ses_receipts_serve(struct ses_daemon *d, struct ses_call *call, const uint8
 ses_accept_fn ses_replica_accept;
 ses_accept_fn ses_watch_accept;
 
+#define BUDGETS (2u * SES_MEMBERS_MAX)
+struct budget {
+    bool used;
+    struct ses_node_id node_id;
+    uint64_t bytes; /* may be read now */
+    uint64_t at_ms;
+};
 struct replica;
 void ses_replicas_follow_map(struct ses_daemon *d);
 void ses_replicas_close(struct ses_daemon *d);
@@ -229,6 +239,7 @@ struct ses_daemon {
     struct link links[LINKS_MAX];
     struct replica *replicas;
     uint32_t replica_cnt;
+    struct budget budgets[BUDGETS];
     struct watchers watchers;
     struct meters meters;
     struct follow follow;

@@ -5,8 +5,9 @@
 
 #define REDIAL_MIN_MS 500u
 #define REDIAL_MAX_MS 60000u
+#define HINT_MS 100u
 #define RESCAN_MAX_MS 60000u
-#define ANSWER_MAX_MS 120000u
+#define ANSWER_MAX_MS 60000u
 #define LOAD_AHEAD 64u
 #define RECORD_OVERHEAD (SES_RECORD_HEADER_BYTES + 4u + 1u)
 #define PUT_HEADER_BYTES 32u
@@ -344,6 +345,7 @@ static void on_open(void *cookie, struct ses_flow *flow)
     ses_logf(link->d->p.log, SES_LOG_INFO, MODULE, "member reached node=%s", text);
     link->open = true;
     link->failures = 0;
+    link->hinted = false;
     link->last_err = SES_OK;
     queue_missing(link);
     ses_member_pump(link);
@@ -561,6 +563,20 @@ void ses_members_check(struct ses_daemon *d)
             dial(link);
         }
         ses_member_pump(link);
+    }
+}
+
+void ses_members_hint(struct ses_daemon *d, const struct ses_node_id *node_id)
+{
+    struct link *link = slot_of(d, node_id);
+    if (link == NULL || link->flow != NULL || link->redial == NULL || link->hinted) {
+        return;
+    }
+    const struct ses_loop *loop = d->p.loop;
+    link->hinted = true; /* once between successes: a flapping member cannot make us dial faster */
+    loop->timer_stop(loop->ctx, link->redial);
+    if (loop->timer_start(loop->ctx, &link->redial, HINT_MS, on_redial, link) != SES_OK) {
+        link->redial = NULL; /* the tick dials */
     }
 }
 

@@ -3,8 +3,9 @@
  * and carries our receipts, grouped by signature. */
 #include "daemon/daemon_internal.h"
 
-#define FRAMES_MAX 8u /* of one member, not yet answered: twice what a link of ours sends */
-#define REPLICAS_MAX 256u
+#define FRAMES_MAX 8u        /* of one member, not yet answered: twice what a link of ours sends */
+#define BYTES_MAX (4u << 20) /* of those; a link of ours keeps at most half of it in flight */
+#define BUDGET_MIN_BYTES ((uint64_t)64 << 20)
 #define FUTURE_MS 10000u
 #define VOUCHERS_MAX 5u
 #define FRAME_VOUCHERS_MAX 256u
@@ -45,11 +46,10 @@ struct replica {
     bool closing;
     struct ses_node_id node_id;
     uint32_t frame_cnt; /* unanswered */
+    size_t frame_bytes;
     struct job *waiting, **waiting_end;
     struct job *answered, **answered_end;
     struct ses_timer *timer;
-    uint64_t budget_bytes; /* may be read now */
-    uint64_t budget_ms;
 };
 
 static void replica_free_if_done(struct replica *rep)
@@ -71,6 +71,7 @@ static void job_free(struct job *job)
 {
     struct replica *rep = job->replica;
     rep->frame_cnt--;
+    rep->frame_bytes -= job->len;
     ses_free(job->frame);
     ses_free(job->items);
     ses_free(job->vouchers);
@@ -363,29 +364,46 @@ static enum ses_err parse(struct job *job)
     return ses_reader_done(&r);
 }
 
-/* ---- budget: what one sender may make us read in an epoch is spread by answering later ---- */
+/* ---- budget: what one sender may make us read in an epoch is spread by answering later. It
+ * belongs to the node, not to the flow: dialling again does not fill it. ---- */
 static uint64_t epoch_budget(const struct ses_daemon *d)
 {
     const uint64_t bytes = d->p.capacity_bytes / 200;
-    return bytes > SES_FRAME_BYTES_MAX ? bytes : SES_FRAME_BYTES_MAX;
+    return bytes > BUDGET_MIN_BYTES ? bytes : BUDGET_MIN_BYTES;
 }
 
-static void refill(struct replica *rep)
+static struct budget *budget_of(struct ses_daemon *d, const struct ses_node_id *node_id)
 {
-    const struct ses_daemon *d = rep->d;
+    struct budget *oldest = &d->budgets[0];
+    for (uint32_t i = 0; i < BUDGETS; i++) {
+        struct budget *b = &d->budgets[i];
+        if (b->used && ses_equal(&b->node_id, node_id, sizeof *node_id)) {
+            return b;
+        }
+        if (!b->used || (oldest->used && b->at_ms < oldest->at_ms)) {
+            oldest = b;
+        }
+    }
+    oldest->used = true;
+    oldest->node_id = *node_id;
+    oldest->bytes = epoch_budget(d);
+    oldest->at_ms = ses_daemon_mono(d);
+    return oldest;
+}
+
+static void refill(const struct ses_daemon *d, struct budget *b)
+{
     const uint64_t depth = epoch_budget(d);
     const uint64_t now_ms = ses_daemon_mono(d);
     const uint64_t epoch_ms = d->times.epoch_s * 1000;
-    const uint64_t passed = now_ms - rep->budget_ms;
-    uint64_t gain = depth;
-    if (passed < epoch_ms) {
-        gain = (uint64_t)((double)depth * (double)passed / (double)epoch_ms);
-    }
+    const uint64_t passed = now_ms - b->at_ms;
+    const uint64_t gain =
+        passed < epoch_ms ? (uint64_t)((double)depth * (double)passed / (double)epoch_ms) : depth;
     if (gain == 0) {
         return; /* keeps what has passed for the next time */
     }
-    rep->budget_bytes = depth - rep->budget_bytes < gain ? depth : rep->budget_bytes + gain;
-    rep->budget_ms = now_ms;
+    b->bytes = depth - b->bytes < gain ? depth : b->bytes + gain;
+    b->at_ms = now_ms;
 }
 
 static void start_waiting(struct replica *rep);
@@ -426,12 +444,13 @@ static void start_waiting(struct replica *rep)
 {
     while (rep->waiting != NULL && rep->flow != NULL && !rep->closing) {
         struct job *job = rep->waiting;
-        refill(rep);
-        if (rep->budget_bytes < job->len) {
+        struct budget *budget = budget_of(rep->d, &rep->node_id);
+        refill(rep->d, budget);
+        if (budget->bytes < job->len) {
             wait_for_budget(rep);
             return;
         }
-        rep->budget_bytes -= job->len;
+        budget->bytes -= job->len;
         rep->waiting = job->next;
         if (rep->waiting == NULL) {
             rep->waiting_end = &rep->waiting;
@@ -449,7 +468,7 @@ static void on_frame(void *cookie, struct ses_flow *flow, const uint8_t *body, s
     if (rep->closing) {
         return;
     }
-    if (len > 0 && rep->frame_cnt < FRAMES_MAX) {
+    if (len > 0 && rep->frame_cnt < FRAMES_MAX && rep->frame_bytes + len <= BYTES_MAX) {
         job = ses_alloc(1, sizeof *job);
     }
     uint8_t *frame = job != NULL ? ses_alloc(len, 1) : NULL;
@@ -464,6 +483,7 @@ static void on_frame(void *cookie, struct ses_flow *flow, const uint8_t *body, s
     job->len = len;
     job->replica = rep;
     rep->frame_cnt++;
+    rep->frame_bytes += len;
     *rep->waiting_end = job;
     rep->waiting_end = &job->next;
     start_waiting(rep);
@@ -496,6 +516,16 @@ static const struct ses_flow_events replica_events = {
     .on_close = on_close,
 };
 
+/* One flow a member: a new one takes the place of the old, which its side has given up. */
+static void replace_older(struct ses_daemon *d, const struct ses_node_id *node_id)
+{
+    for (struct replica *rep = d->replicas; rep != NULL; rep = rep->next) {
+        if (ses_equal(&rep->node_id, node_id, sizeof *node_id)) {
+            give_up(rep);
+        }
+    }
+}
+
 enum ses_err ses_replica_accept(void *cookie, struct ses_flow *flow,
                                 const struct ses_flow_events **events, void **flow_cookie)
 {
@@ -503,7 +533,7 @@ enum ses_err ses_replica_accept(void *cookie, struct ses_flow *flow,
     const struct ses_peer *peer = ses_flow_peer(flow);
     SES_REQUIRE(!d->draining, SES_ERR_UNAVAILABLE);
     SES_REQUIRE(peer->is_node && ses_daemon_is_member(d, &peer->node_id), SES_ERR_UNAUTHORISED);
-    SES_REQUIRE(d->replica_cnt < REPLICAS_MAX, SES_ERR_FULL);
+    replace_older(d, &peer->node_id);
     struct replica *rep = ses_alloc(1, sizeof *rep);
     SES_REQUIRE(rep != NULL, SES_ERR_MEMORY);
     rep->d = d;
@@ -511,12 +541,11 @@ enum ses_err ses_replica_accept(void *cookie, struct ses_flow *flow,
     rep->node_id = peer->node_id;
     rep->waiting_end = &rep->waiting;
     rep->answered_end = &rep->answered;
-    rep->budget_bytes = epoch_budget(d);
-    rep->budget_ms = ses_daemon_mono(d);
     rep->next = d->replicas;
     d->replicas = rep;
     d->replica_cnt++;
     ses_daemon_hold(d);
+    ses_members_hint(d, &rep->node_id);
     *events = &replica_events;
     *flow_cookie = rep;
     return SES_OK;

@@ -255,6 +255,51 @@ static void test_flood(void)
     world_free(w);
 }
 
+/* One sender's volume is spread by answering later, and dialling again does not help. */
+static void test_budget(void)
+{
+    struct world *w = world_new(2, 1);
+    struct world_net *thief = world_client(w, "192.0.2.66:1");
+    struct ses_hash inbox;
+    struct post p;
+    world_stop(w, 0, 0);
+    w->nodes[0].capacity_bytes = 1; /* the least budget, 64 MiB an epoch */
+    world_start(w, 0);
+    world_run(w, 5000);
+    world_pose_as(w, thief, 1);
+    post_inbox(w, &inbox, 1, 0);
+    post_stranger(&p, w, &inbox, 90000, world_unix_ms(w));
+    const size_t cap = 12 * 90200;
+    uint8_t *frame = ses_alloc(cap, 1);
+    struct ses_writer writer;
+    uint32_t answered = 0;
+    for (uint64_t seq = 0; seq < 90; seq++) {
+        struct world_flow f;
+        const struct ses_replicate_put put = {.seq = seq, .record_cnt = 10};
+        ses_writer_init(&writer, frame, cap);
+        ses_replicate_put_write(&writer, &put);
+        for (int i = 0; i < 10; i++) {
+            ses_record_write(&writer, &p.put.record);
+            ses_write_u8(&writer, 0);
+        }
+        world_open(w, thief, 0, SES_PROTO_REPLICATE, NULL, &f);
+        world_run(w, 20);
+        TAP_MUST(f.flow != NULL);
+        TAP_ERR(SES_OK, ses_flow_send(f.flow, frame, writer.len));
+        world_run(w, 300);
+        answered += f.frame_cnt;
+        if (f.flow != NULL) {
+            ses_flow_close(f.flow);
+        }
+        world_run(w, 20);
+        ses_buf_free(&f.last);
+    }
+    TAP_OK(answered >= 70 && answered <= 78); /* 64 MiB / 900 KB, and what half a minute adds */
+    ses_free(frame);
+    post_free(&p);
+    world_free(w);
+}
+
 /* ---- noise ---- */
 static size_t noise(struct world *w, const uint8_t *seed, size_t seed_len, uint8_t *out, size_t cap)
 {
@@ -342,6 +387,7 @@ static void test_noise_to_flows(void)
         ses_buf_free(&f.last);
     }
     TAP_OK(!w->nodes[0].fatal);
+    world_run(w, 120000); /* the member whose place was taken dials again */
     struct ses_daemon_status *s = ses_alloc(1, sizeof *s);
     ses_daemon_status(w->nodes[0].daemon, s);
     TAP_EQ(1, s->replicas);
@@ -357,6 +403,7 @@ int main(void)
     TAP_RUN(test_replication_validates);
     TAP_RUN(test_only_members_replicate);
     TAP_RUN(test_flood);
+    TAP_RUN(test_budget);
     TAP_RUN(test_noise_to_handlers);
     TAP_RUN(test_noise_to_flows);
     return tap_done();

@@ -1,4 +1,4 @@
-#include "daemon/test_world.h"
+#include "daemon/test_world_internal.h"
 
 #include <ftw.h>
 #include <inttypes.h>
@@ -7,16 +7,7 @@
 
 #include "base/tap.h"
 
-#define FLOW_WINDOW (1u << 20)
-
 /* ---- events ---- */
-struct ses_timer {
-    uint64_t at_ms, order;
-    size_t place; /* in the heap */
-    void (*run)(void *cookie);
-    void (*fire)(void *cookie);
-    void *cookie;
-};
 
 static bool before(const struct ses_timer *a, const struct ses_timer *b)
 {
@@ -67,8 +58,8 @@ static void heap_remove(struct world *w, struct ses_timer *t)
     }
 }
 
-static struct ses_timer *after(struct world *w, uint64_t delay_ms, void (*fire)(void *cookie),
-                               void *cookie)
+struct ses_timer *world_after(struct world *w, uint64_t delay_ms, void (*fire)(void *cookie),
+                              void *cookie)
 {
     struct ses_timer *t = ses_alloc(1, sizeof *t);
     if (w->heap_cnt == w->heap_cap) {
@@ -145,11 +136,11 @@ static uint64_t node_clock(void *ctx)
 static enum ses_err loop_timer(void *ctx, struct ses_timer **out, uint64_t delay_ms,
                                void (*fire)(void *cookie), void *cookie)
 {
-    *out = after(ctx, delay_ms, fire, cookie);
+    *out = world_after(ctx, delay_ms, fire, cookie);
     return SES_OK;
 }
 
-static void loop_timer_stop(void *ctx, struct ses_timer *timer)
+void world_timer_stop(void *ctx, struct ses_timer *timer)
 {
     if (timer != NULL) {
         heap_remove(ctx, timer);
@@ -160,7 +151,7 @@ static void loop_timer_stop(void *ctx, struct ses_timer *timer)
 static enum ses_err loop_work(void *ctx, void (*run)(void *cookie), void (*done)(void *cookie),
                               void *cookie)
 {
-    struct ses_timer *t = after(ctx, 1, done, cookie);
+    struct ses_timer *t = world_after(ctx, 1, done, cookie);
     t->run = run;
     return SES_OK;
 }
@@ -170,448 +161,8 @@ static void loop_init(struct ses_loop *loop, struct world *w)
     loop->ctx = w;
     loop->mono_ms = loop_mono;
     loop->timer_start = loop_timer;
-    loop->timer_stop = loop_timer_stop;
+    loop->timer_stop = world_timer_stop;
     loop->work = loop_work;
-}
-
-/* ---- network ---- */
-struct world_net {
-    struct ses_net net; /* first */
-    struct world_net *next;
-    struct world *world;
-    struct ses_peer self;
-    bool down, stalled;
-    struct {
-        ses_serve_fn *fn;
-        ses_accept_fn *accept;
-        void *cookie, *accept_cookie;
-    } protos[SES_PROTO_CNT];
-    struct ses_hash logins[SES_LOGINS_MAX];
-    uint32_t login_cnt;
-    struct ses_flow *flows;
-};
-
-struct ses_call {
-    struct ses_net *net; /* the server's; first */
-    struct world_net *server, *client;
-    enum ses_proto proto;
-    ses_reply_fn *on_reply;
-    void *cookie;
-    struct ses_timer *deadline;
-    bool told, replied; /* the client was called; the server has answered */
-    enum ses_err err;
-    struct ses_buf body; /* request, then reply */
-};
-
-static bool has_login(const struct world_net *net, const struct ses_hash *inbox)
-{
-    for (uint32_t i = 0; i < net->login_cnt; i++) {
-        if (ses_equal(&net->logins[i], inbox, sizeof *inbox)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void add_login(struct world_net *net, const struct ses_identity *login)
-{
-    struct ses_hash inbox;
-    if (login == NULL) {
-        return;
-    }
-    memcpy(inbox.bytes, login->id.bytes + 1, sizeof inbox.bytes);
-    if (!has_login(net, &inbox) && net->login_cnt < SES_LOGINS_MAX) {
-        net->logins[net->login_cnt++] = inbox;
-    }
-}
-
-static struct world_net *net_of_node(struct world *w, const struct ses_node_id *node_id)
-{
-    for (uint32_t i = 0; i < w->node_cnt; i++) {
-        struct world_net *net = w->nodes[i].net;
-        if (net != NULL && ses_equal(&net->self.node_id, node_id, sizeof *node_id)) {
-            return net;
-        }
-    }
-    return NULL;
-}
-
-static void call_free_if_done(struct ses_call *call)
-{
-    if (call->told && call->replied) {
-        ses_buf_free(&call->body);
-        ses_free(call);
-    }
-}
-
-static void call_tell(void *cookie)
-{
-    struct ses_call *call = cookie;
-    if (!call->told) {
-        call->told = true;
-        loop_timer_stop(call->client->world, call->deadline);
-        const bool cut = call->server->down || call->client->down;
-        const enum ses_err err = cut ? SES_ERR_CLOSED : call->err;
-        call->on_reply(call->cookie, err, err == SES_OK ? call->body.bytes : NULL,
-                       err == SES_OK ? call->body.len : 0);
-    }
-    call_free_if_done(call);
-}
-
-static void call_timeout(void *cookie)
-{
-    struct ses_call *call = cookie;
-    call->deadline = NULL;
-    call->told = true;
-    call->on_reply(call->cookie, SES_ERR_TIMEOUT, NULL, 0);
-    call_free_if_done(call);
-}
-
-static void call_deliver(void *cookie)
-{
-    struct ses_call *call = cookie;
-    struct world_net *server = call->server;
-    ses_serve_fn *fn = server->protos[call->proto].fn;
-    if (server->down || call->client->down || fn == NULL) {
-        call->err = SES_ERR_UNREACHABLE;
-        call->replied = true;
-        after(server->world, WORLD_LINK_MS, call_tell, call);
-        return;
-    }
-    struct ses_buf body = call->body;
-    call->body = (struct ses_buf){0};
-    fn(server->protos[call->proto].cookie, call, body.bytes, body.len);
-    ses_buf_free(&body);
-}
-
-static enum ses_err net_request(struct ses_net *base, const struct ses_request *request)
-{
-    struct world_net *net = (struct world_net *)(void *)base;
-    struct ses_call *call = ses_alloc(1, sizeof *call);
-    SES_ASSERT(call != NULL);
-    call->server = net_of_node(net->world, &request->target->node_id);
-    SES_ASSERT(call->server != NULL);
-    call->net = &call->server->net;
-    call->client = net;
-    call->proto = request->proto;
-    call->on_reply = request->on_reply;
-    call->cookie = request->cookie;
-    add_login(net, request->login);
-    SES_ASSERT(ses_buf_append(&call->body, request->body, request->len) == SES_OK);
-    const uint64_t deadline_ms = request->deadline_ms != 0 ? request->deadline_ms : 60000;
-    call->deadline = after(net->world, deadline_ms, call_timeout, call);
-    after(net->world, WORLD_LINK_MS, call_deliver, call);
-    return SES_OK;
-}
-
-static enum ses_err net_serve(struct ses_net *base, enum ses_proto proto, ses_serve_fn *fn,
-                              void *cookie)
-{
-    struct world_net *net = (struct world_net *)(void *)base;
-    net->protos[proto].fn = fn;
-    net->protos[proto].cookie = cookie;
-    return SES_OK;
-}
-
-static const struct ses_peer *net_call_peer(const struct ses_call *call)
-{
-    return &call->client->self;
-}
-
-static bool net_call_logged_in(const struct ses_call *call, const struct ses_hash *inbox)
-{
-    return has_login(call->client, inbox);
-}
-
-static void call_answer(struct ses_call *call, enum ses_err err, const uint8_t *body, size_t len)
-{
-    SES_ASSERT(!call->replied);
-    call->replied = true;
-    call->err = err;
-    if (call->told) {
-        call_free_if_done(call);
-        return;
-    }
-    SES_ASSERT(ses_buf_append(&call->body, body, len) == SES_OK);
-    after(call->server->world, WORLD_LINK_MS, call_tell, call);
-}
-
-static void net_call_reply(struct ses_call *call, const uint8_t *body, size_t len)
-{
-    call_answer(call, SES_OK, body, len);
-}
-
-static void net_call_fail(struct ses_call *call)
-{
-    call_answer(call, SES_ERR_PEER, NULL, 0);
-}
-
-/* ---- flows: two ends, each with what is on its way to the other ---- */
-struct ses_flow {
-    struct ses_net *net; /* first */
-    struct world_net *owner;
-    struct ses_flow *next; /* of the owner */
-    struct ses_flow *other;
-    const struct ses_flow_events *events;
-    void *cookie;
-    enum ses_proto proto;
-    bool attached; /* events are to be called */
-    bool closing, closed, wants_writable;
-    size_t on_way;
-    uint32_t refs; /* events that point here, and the other end */
-};
-struct parcel {
-    struct ses_flow *to;
-    size_t len;
-    uint8_t bytes[];
-};
-
-static void flow_unref(struct ses_flow *flow)
-{
-    if (--flow->refs > 0) {
-        return;
-    }
-    struct ses_flow **at = &flow->owner->flows;
-    while (*at != flow) {
-        at = &(*at)->next;
-    }
-    *at = flow->next;
-    ses_free(flow);
-}
-
-static struct ses_flow *flow_new(struct world_net *owner, enum ses_proto proto)
-{
-    struct ses_flow *flow = ses_alloc(1, sizeof *flow);
-    SES_ASSERT(flow != NULL);
-    flow->net = &owner->net;
-    flow->owner = owner;
-    flow->proto = proto;
-    flow->refs = 1; /* until closed */
-    flow->next = owner->flows;
-    owner->flows = flow;
-    return flow;
-}
-
-static void flow_closed(void *cookie)
-{
-    struct ses_flow *flow = cookie;
-    if (!flow->closed) {
-        flow->closed = true;
-        if (flow->attached && flow->events->on_close != NULL) {
-            flow->events->on_close(flow->cookie, flow, SES_ERR_CLOSED);
-        }
-        if (flow->other->closed) { /* nobody follows the pair's pointers any more */
-            flow_unref(flow->other);
-            flow_unref(flow);
-        }
-        flow_unref(flow); /* its life */
-    }
-    flow_unref(flow); /* the event */
-}
-
-static void flow_shut(struct ses_flow *flow, uint64_t delay_ms)
-{
-    if (!flow->closing) {
-        flow->closing = true;
-        flow->refs++;
-        after(flow->owner->world, delay_ms, flow_closed, flow);
-    }
-}
-
-/* Both ends at once; the other hears of it later. */
-static void net_flow_close(struct ses_flow *flow)
-{
-    if (!flow->closing) {
-        flow_shut(flow, 0);
-        flow_shut(flow->other, WORLD_LINK_MS);
-    }
-}
-
-static void flow_writable(void *cookie)
-{
-    struct ses_flow *flow = cookie;
-    if (!flow->closed && !flow->closing && flow->events->on_writable != NULL) {
-        flow->events->on_writable(flow->cookie, flow);
-    }
-    flow_unref(flow);
-}
-
-static void flow_deliver(void *cookie)
-{
-    struct parcel *parcel = cookie;
-    struct ses_flow *to = parcel->to;
-    struct ses_flow *from = to->other;
-    struct world *w = to->owner->world;
-    if (to->owner->stalled && !to->closing) {
-        after(w, 1000, flow_deliver, parcel);
-        return;
-    }
-    from->on_way -= parcel->len;
-    if (!to->closed && !to->owner->down && to->attached) {
-        w->frames++;
-        to->events->on_frame(to->cookie, to, parcel->bytes, parcel->len);
-    }
-    if (from->wants_writable && from->on_way < FLOW_WINDOW / 2) {
-        from->wants_writable = false;
-        from->refs++;
-        after(w, 0, flow_writable, from);
-    }
-    ses_free(parcel);
-    flow_unref(to);
-    flow_unref(from);
-}
-
-static enum ses_err net_flow_send(struct ses_flow *flow, const uint8_t *body, size_t len)
-{
-    SES_REQUIRE(len <= SES_FRAME_BYTES_MAX, SES_ERR_TOO_LARGE);
-    SES_REQUIRE(!flow->closing && !flow->closed, SES_ERR_CLOSED);
-    if (flow->on_way > 0 && flow->on_way + len > FLOW_WINDOW) {
-        flow->wants_writable = true;
-        return SES_ERR_AGAIN;
-    }
-    struct parcel *parcel = ses_alloc(1, sizeof *parcel + len);
-    SES_ASSERT(parcel != NULL);
-    parcel->to = flow->other;
-    parcel->len = len;
-    memcpy(parcel->bytes, body, len);
-    flow->on_way += len;
-    flow->refs++;
-    flow->other->refs++;
-    after(flow->owner->world, WORLD_LINK_MS, flow_deliver, parcel);
-    return SES_OK;
-}
-
-static void flow_opened(void *cookie)
-{
-    struct ses_flow *flow = cookie;
-    if (!flow->closing && !flow->closed && flow->events->on_open != NULL) {
-        flow->events->on_open(flow->cookie, flow);
-    }
-    flow_unref(flow);
-}
-
-static void flow_arrive(void *cookie)
-{
-    struct ses_flow *flow = cookie; /* the listener's end */
-    struct world_net *owner = flow->owner;
-    ses_accept_fn *accept = owner->protos[flow->proto].accept;
-    enum ses_err err = SES_ERR_UNREACHABLE;
-    if (!flow->closing && !owner->down && !flow->other->owner->down && accept != NULL) {
-        err = accept(owner->protos[flow->proto].accept_cookie, flow, &flow->events, &flow->cookie);
-        flow->attached = err == SES_OK;
-    }
-    if (err != SES_OK) {
-        net_flow_close(flow);
-    } else {
-        flow->other->refs++;
-        after(owner->world, WORLD_LINK_MS, flow_opened, flow->other);
-    }
-    flow_unref(flow);
-}
-
-static enum ses_err net_open(struct ses_net *base, struct ses_flow **out,
-                             const struct ses_target *target, enum ses_proto proto,
-                             const struct ses_identity *login, const struct ses_flow_events *events,
-                             void *cookie)
-{
-    struct world_net *net = (struct world_net *)(void *)base;
-    struct world_net *server = net_of_node(net->world, &target->node_id);
-    SES_ASSERT(server != NULL);
-    add_login(net, login);
-    struct ses_flow *near = flow_new(net, proto);
-    struct ses_flow *far = flow_new(server, proto);
-    near->other = far;
-    far->other = near;
-    near->refs++;
-    far->refs++;
-    near->events = events;
-    near->cookie = cookie;
-    near->attached = true;
-    far->refs++;
-    after(net->world, WORLD_LINK_MS, flow_arrive, far);
-    *out = near;
-    return SES_OK;
-}
-
-static enum ses_err net_accept(struct ses_net *base, enum ses_proto proto, ses_accept_fn *fn,
-                               void *cookie)
-{
-    struct world_net *net = (struct world_net *)(void *)base;
-    net->protos[proto].accept = fn;
-    net->protos[proto].accept_cookie = cookie;
-    return SES_OK;
-}
-
-static const struct ses_peer *net_flow_peer(const struct ses_flow *flow)
-{
-    return &flow->other->owner->self;
-}
-
-static bool net_flow_logged_in(const struct ses_flow *flow, const struct ses_hash *inbox)
-{
-    return has_login(flow->other->owner, inbox);
-}
-
-static const struct ses_net_ops world_ops = {
-    .request = net_request,
-    .serve = net_serve,
-    .call_peer = net_call_peer,
-    .call_logged_in = net_call_logged_in,
-    .call_reply = net_call_reply,
-    .call_fail = net_call_fail,
-    .open = net_open,
-    .accept = net_accept,
-    .flow_peer = net_flow_peer,
-    .flow_logged_in = net_flow_logged_in,
-    .flow_send = net_flow_send,
-    .flow_close = net_flow_close,
-};
-
-static struct world_net *net_new(struct world *w, const char *address)
-{
-    struct world_net *net = ses_alloc(1, sizeof *net);
-    SES_ASSERT(net != NULL);
-    net->net.ops = &world_ops;
-    net->world = w;
-    net->next = w->nets;
-    net->self.connection = w->order++;
-    snprintf(net->self.address, sizeof net->self.address, "%s", address);
-    w->nets = net;
-    return net;
-}
-
-static void net_down(struct world_net *net, bool down)
-{
-    net->down = down;
-    for (struct ses_flow *flow = down ? net->flows : NULL; flow != NULL; flow = flow->next) {
-        net_flow_close(flow);
-    }
-}
-
-struct world_net *world_client(struct world *w, const char *address)
-{
-    return net_new(w, address);
-}
-
-struct ses_net *world_net_of(struct world_net *net)
-{
-    return &net->net;
-}
-
-void world_pose_as(struct world *w, struct world_net *client, uint32_t node)
-{
-    client->self.is_node = true;
-    client->self.node_id = w->nodes[node].net->self.node_id;
-}
-
-void world_stall(struct world_net *client, bool stalled)
-{
-    client->stalled = stalled;
-}
-
-void world_cut(struct world *w, uint32_t node, bool cut)
-{
-    net_down(w->nodes[node].net, cut);
 }
 
 /* ---- chain ---- */
@@ -672,7 +223,7 @@ static enum ses_err chain_head(void *ctx, ses_chain_head_fn *done, void *cookie)
 {
     struct chain_call *c = chain_call(ctx, cookie);
     c->on_head = done;
-    after(ctx, 3, head_answer, c);
+    world_after(ctx, 3, head_answer, c);
     return SES_OK;
 }
 
@@ -682,7 +233,7 @@ static enum ses_err chain_registry(void *ctx, uint64_t since, ses_chain_registry
     struct chain_call *c = chain_call(ctx, cookie);
     c->on_registry = done;
     c->since = since;
-    after(ctx, 3, registry_answer, c);
+    world_after(ctx, 3, registry_answer, c);
     return SES_OK;
 }
 
@@ -776,7 +327,7 @@ void world_start(struct world *w, uint32_t index)
     struct ses_note note = {{0}};
     SES_ASSERT(node->daemon == NULL);
     open_store(w, node);
-    net_down(node->net, false);
+    world_net_down(node->net, false);
     const struct ses_daemon_params params = {
         .loop = &node->loop,
         .net = &node->net->net,
@@ -786,7 +337,7 @@ void world_start(struct world *w, uint32_t index)
         .chain = {.ctx = w, .head = chain_head, .registry = chain_registry},
         .chain_params = w->chain_params,
         .node_id = node->net->self.node_id,
-        .capacity_bytes = (uint64_t)1 << 40,
+        .capacity_bytes = node->capacity_bytes != 0 ? node->capacity_bytes : (uint64_t)1 << 40,
         .agent = "sessiond/test",
         .limits = node->limits,
     };
@@ -820,7 +371,7 @@ void world_stop(struct world *w, uint32_t index, uint64_t wait_ms)
     const bool closed = world_until(w, is_done, node, 60000);
     SES_ASSERT(closed);
     world_run(w, 2 * WORLD_LINK_MS); /* what was answered reaches the clients */
-    net_down(node->net, true);
+    world_net_down(node->net, true);
     ses_daemon_free(node->daemon);
     ses_store_free(node->store);
     ses_disk_close(&node->disk);
@@ -830,7 +381,7 @@ void world_stop(struct world *w, uint32_t index, uint64_t wait_ms)
 
 void world_crash(struct world *w, uint32_t index)
 {
-    net_down(w->nodes[index].net, true);
+    world_net_down(w->nodes[index].net, true);
     world_stop(w, index, 0);
 }
 
@@ -848,7 +399,7 @@ static void node_keys(struct world *w, struct world_node *node, struct ses_map_n
     ses_kem_private_pk(kem, &row->keys.encryption_key);
     ses_kem_private_free(kem);
     snprintf(address, sizeof address, "10.0.0.%u:4000", node->index + 1);
-    node->net = net_new(w, address);
+    node->net = world_net_new(w, address);
     node->net->self.is_node = true;
     ses_node_id_of(&node->net->self.node_id, &row->keys.public_key);
     row->row.node_id = node->net->self.node_id;
@@ -954,7 +505,7 @@ void world_free(struct world *w)
         }
     }
     for (struct world_net *net = w->nets; net != NULL; net = net->next) {
-        net_down(net, true);
+        world_net_down(net, true);
     }
     world_run(w, 120000); /* what is on its way arrives */
     for (uint32_t i = 0; i < w->node_cnt; i++) {

@@ -27,6 +27,7 @@ struct world_node {
     struct ses_store *store;
     struct ses_daemon *daemon; /* NULL while down */
     uint64_t quota_bytes;      /* 0: the parameter's */
+    uint64_t capacity_bytes;   /* 0: 1 TiB */
     struct ses_daemon_limits limits;
     bool fatal;
     bool done; /* scratch of stopping */

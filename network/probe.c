@@ -154,6 +154,7 @@ static void probe_dialled(void *cookie, struct ses_conn *conn, enum ses_err err)
         probe_finish(probe, err);
         return;
     }
+    ses_stream_close(st); /* nothing to say but the question */
     ses_stream_due(st, PROBE_STEP_MS);
 }
 

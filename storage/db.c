@@ -1,5 +1,6 @@
 #include "storage/db.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -78,9 +79,24 @@ void ses_db_close(sqlite3 *db)
     SES_ASSERT(sqlite3_close(db) == SQLITE_OK); /* else a statement was not finalised */
 }
 
+/* SQLite calls only ENOSPC a full disk; a quota and a file size limit are full disks, too. It
+ * forgets the error of a failed COMMIT, hence errno, which the caller zeroed before. */
+static enum ses_err db_err(sqlite3 *db, int rc)
+{
+    if ((rc & 0xff) == SQLITE_IOERR) {
+        const int known = sqlite3_system_errno(db);
+        const int error = known != 0 ? known : errno;
+        if (error == ENOSPC || error == EDQUOT || error == EFBIG) {
+            return SES_ERR_NO_SPACE;
+        }
+    }
+    return err_of(rc);
+}
+
 enum ses_err ses_db_exec(sqlite3 *db, const char *sql)
 {
-    return err_of(sqlite3_exec(db, sql, NULL, NULL, NULL));
+    errno = 0;
+    return db_err(db, sqlite3_exec(db, sql, NULL, NULL, NULL));
 }
 
 enum ses_err ses_db_prepare(sqlite3 *db, sqlite3_stmt **out, const char *sql)
@@ -90,16 +106,18 @@ enum ses_err ses_db_prepare(sqlite3 *db, sqlite3_stmt **out, const char *sql)
 
 enum ses_err ses_db_run(sqlite3_stmt *stmt)
 {
-    const int rc = sqlite3_step(stmt);
+    errno = 0;
+    const enum ses_err err = db_err(sqlite3_db_handle(stmt), sqlite3_step(stmt));
     sqlite3_reset(stmt);
-    return rc == SQLITE_ROW ? SES_OK : err_of(rc);
+    return err;
 }
 
 enum ses_err ses_db_step(sqlite3_stmt *stmt, bool *row)
 {
+    errno = 0;
     const int rc = sqlite3_step(stmt);
     *row = rc == SQLITE_ROW;
-    return err_of(rc);
+    return db_err(sqlite3_db_handle(stmt), rc);
 }
 
 void ses_db_bind_u64(sqlite3_stmt *stmt, int at, uint64_t v)

@@ -92,7 +92,7 @@ void kit_init(struct kit *kit, struct test_loop *loop, const struct ses_disk *di
     ses_dsa_private_pk(kit->key, &kit->pk);
     kit->params = (struct ses_store_params){
         .disk = disk,
-        .loop = test_loop_door(loop),
+        .loop = loop != NULL ? test_loop_door(loop) : NULL,
         .random = ses_random_system(),
         .times = {.genesis_s = KIT_GENESIS_S,
                   .epoch_s = KIT_EPOCH_S,

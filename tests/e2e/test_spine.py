@@ -112,7 +112,7 @@ class Spine:
             self.send("x", to="05" + "ab" * 32)
         with refused(1, "66"):
             self.send("x", to="07abcd")
-        with refused(1, "hex"):
+        with refused(1, "0-9"):
             self.send("x", to="07" + "zz" * 32)
 
     def unknown_recipient(self):
@@ -228,8 +228,7 @@ class Spine:
     def registration(self):
         request = self.net.net / "node-01" / "registration.json"
         with refused(4, "registered"):
-            self.net.session("node", "register", "--request", request, *self.net.owner("owner-01"),
-                             "--stake", "50nLUX")
+            self.net.session("node", "register", "--request", request, *self.net.owner("faucet"))
         fresh = self.net.dir / "node2" / "registration.json"
         with refused(4, "stake"):
             self.net.session("node", "register", "--request", fresh, *self.net.owner("owner-01"),
@@ -359,7 +358,7 @@ def run_disk_full(tap, bin_dir):
     mount = Path(bin_dir).resolve().parent / "small-disk"
     mount.mkdir(exist_ok=True)
     made = os.geteuid() == 0 and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=400m", "session-test", mount],
+        ["mount", "-t", "tmpfs", "-o", "size=700m", "session-test", mount],
         capture_output=True).returncode == 0
     if not made:
         def skip():
