@@ -174,6 +174,10 @@ static enum ses_err hand_over_all(struct batch *b, uint64_t now_ms)
 {
     for (uint32_t i = 0; i < b->cnt && !b->aborted; i++) {
         struct opened *o = &b->list[i];
+        if (ses_client_stopped(b->client)) { /* perhaps by on_message: the rest comes again */
+            b->aborted = true;
+            break;
+        }
         if (seen(b, &o->opened)) {
             b->delivery->result->replayed++;
             SES_TRY(ses_inbox_see_record(&b->fresh, &o->record->ids.id, now_ms));

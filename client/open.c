@@ -25,6 +25,9 @@ static void write_log(void *ctx, enum ses_log_level level, const char *module, c
 {
     const struct ses_client *c = ctx;
     char line[1024];
+    if (c->log_line == NULL) {
+        return;
+    }
     const int len = snprintf(line, sizeof line, "%s: %s", module, text);
     if (len > 0 && c->log_line != NULL) {
         c->log_line(c->cookie, (enum ses_client_log_level)level, line);

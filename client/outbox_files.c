@@ -95,8 +95,9 @@ static enum ses_err claim(struct ses_client *c, bool now, struct ses_outbox_item
         }
         return SES_ERR_AGAIN;
     }
-    if (now && item->next_ms > now_ms) {
+    if (now && item->next_ms > now_ms) { /* a new round, all members in turn */
         item->next_ms = now_ms;
+        item->tried = 0;
     }
     if (item->next_ms > now_ms) {
         return SES_ERR_AGAIN;

@@ -8,6 +8,7 @@
 #define STEPS_MAX 300u      /* of one item in one call: a bound, never reached in earnest */
 #define STAMP_SPARE_BITS 6u /* 2^6 times the expected work fails once in e^64 */
 #define STRANGER_TTL_MAX 2u
+#define ENTRY_SPARE_MS 3000u /* for dialling and the way: the node answers after wait_ms */
 
 /* ---- one item ---- */
 
@@ -150,7 +151,7 @@ static void take_answer(struct ses_client *c, struct ses_outbox_item *item, enum
         err = SES_ERR_PEER; /* it stored something else, or nothing */
     }
     if (err != SES_OK) {
-        ses_note_set(note, "the node did not answer properly: %s", ses_err_text(err));
+        ses_note_set(note, "no proper answer from the node: %s", ses_err_text(err));
         ses_outbox_lost(item, err, members, now);
         return;
     }
@@ -174,7 +175,7 @@ static enum ses_err do_offer(struct ses_client *c, struct ses_outbox_item *item,
     if (err == SES_OK) {
         const uint32_t at = view.nodes[ses_outbox_member(item, view.active_cnt)];
         err = ses_client_ask(c, &c->registry.map.nodes[at], SES_PROTO_STORE, false, body.bytes,
-                             body.len, (uint64_t)wait_ms + c->timeout_ms, &answer);
+                             body.len, (uint64_t)wait_ms + ENTRY_SPARE_MS, &answer);
         if (err != SES_ERR_CLOSED && err != SES_ERR_MEMORY) {
             take_answer(c, item, err, &answer, view.active_cnt, advice, note);
             err = SES_OK;
