@@ -60,7 +60,7 @@ struct ses_pending {
 struct ses_catalog {
     uint64_t hash_seed;
     struct ses_pool entries, inboxes, boxes, segs;
-    struct ses_map by_id, by_inbox, by_box, by_seg;
+    struct ses_table by_id, by_inbox, by_box, by_seg;
     struct ses_pending *pending; /* oldest first; some may be settled */
     uint32_t pending_cnt, pending_cap, settled_cnt;
     uint64_t record_cnt, payload_bytes, log_bytes;

@@ -59,7 +59,7 @@ static void place(uint64_t *slots, uint32_t cap, uint64_t slot)
     slots[at] = slot;
 }
 
-enum ses_err ses_table_reserve(struct ses_map *map, uint32_t more)
+enum ses_err ses_table_reserve(struct ses_table *map, uint32_t more)
 {
     const uint64_t want = (uint64_t)map->cnt + more;
     SES_REQUIRE(want < 1u << 30, SES_ERR_FULL);
@@ -83,14 +83,14 @@ enum ses_err ses_table_reserve(struct ses_map *map, uint32_t more)
     return SES_OK;
 }
 
-void ses_table_add(struct ses_map *map, uint32_t hash, uint32_t index)
+void ses_table_add(struct ses_table *map, uint32_t hash, uint32_t index)
 {
     SES_ASSERT(((uint64_t)map->cnt + 1) * 4 <= (uint64_t)map->cap * 3);
     place(map->slots, map->cap, (uint64_t)hash << 32 | (index + 1));
     map->cnt++;
 }
 
-void ses_table_remove(struct ses_map *map, uint32_t hash, uint32_t index)
+void ses_table_remove(struct ses_table *map, uint32_t hash, uint32_t index)
 {
     SES_ASSERT(map->cap > 0);
     const uint32_t mask = map->cap - 1;
@@ -112,9 +112,9 @@ void ses_table_remove(struct ses_map *map, uint32_t hash, uint32_t index)
     map->cnt--;
 }
 
-bool ses_table_find(const struct ses_map *map, uint32_t hash,
-                  bool (*same)(const void *ctx, uint32_t index, const void *key), const void *ctx,
-                  const void *key, uint32_t *index)
+bool ses_table_find(const struct ses_table *map, uint32_t hash,
+                    bool (*same)(const void *ctx, uint32_t index, const void *key), const void *ctx,
+                    const void *key, uint32_t *index)
 {
     if (map->cap == 0) {
         return false;
@@ -130,10 +130,10 @@ bool ses_table_find(const struct ses_map *map, uint32_t hash,
     return false;
 }
 
-void ses_table_free(struct ses_map *map)
+void ses_table_free(struct ses_table *map)
 {
     ses_free(map->slots);
-    *map = (struct ses_map){0};
+    *map = (struct ses_table){0};
 }
 
 static uint64_t mix(uint64_t z)

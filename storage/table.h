@@ -25,19 +25,19 @@ static inline void *ses_pool_at(const struct ses_pool *pool, uint32_t index)
 }
 
 /* Open addressing with linear probing; a slot is hash || index + 1, 0 = empty. */
-struct ses_map {
+struct ses_table {
     uint64_t *slots;
     uint32_t cap; /* power of two */
     uint32_t cnt;
 };
 /* So that `more` further ses_table_add cannot fail. ERR_MEMORY. */
-SES_CHECKED enum ses_err ses_table_reserve(struct ses_map *map, uint32_t more);
-void ses_table_add(struct ses_map *map, uint32_t hash, uint32_t index);
-void ses_table_remove(struct ses_map *map, uint32_t hash, uint32_t index);
-bool ses_table_find(const struct ses_map *map, uint32_t hash,
-                  bool (*same)(const void *ctx, uint32_t index, const void *key), const void *ctx,
-                  const void *key, uint32_t *index);
-void ses_table_free(struct ses_map *map);
+SES_CHECKED enum ses_err ses_table_reserve(struct ses_table *map, uint32_t more);
+void ses_table_add(struct ses_table *map, uint32_t hash, uint32_t index);
+void ses_table_remove(struct ses_table *map, uint32_t hash, uint32_t index);
+bool ses_table_find(const struct ses_table *map, uint32_t hash,
+                    bool (*same)(const void *ctx, uint32_t index, const void *key), const void *ctx,
+                    const void *key, uint32_t *index);
+void ses_table_free(struct ses_table *map);
 /* Spreads keys that others choose: nobody outside knows `seed`. */
 uint32_t ses_table_hash(uint64_t seed, uint64_t a, uint64_t b);
 

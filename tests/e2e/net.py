@@ -18,8 +18,8 @@ class Net:
 
     def __init__(self, bin_dir, *args, parent=None):
         self.bin = Path(bin_dir).resolve()
-        self.dir = Path(tempfile.mkdtemp(prefix="session-test-", dir=parent))
-        self.net = self.dir / "net"
+        self.dir = Path(tempfile.mkdtemp(prefix="session-test-"))
+        self.net = (parent or self.dir) / "net"
         self.args = args
         self.env = dict(os.environ)
 
