@@ -339,8 +339,8 @@ static enum ses_err prepare(struct ses_db *db, sqlite3_stmt **out, const char *s
 
 static enum ses_err open_file(struct ses_db *db, struct ses_note *note)
 {
-    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX |
-                      SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE;
+    const int flags =
+        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX | SQLITE_OPEN_EXRESCODE;
     const int code = sqlite3_open_v2(db->path, &db->sql, flags, NULL);
     if (code != SQLITE_OK) {
         return db_explain(db, code, note);

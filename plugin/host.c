@@ -8,25 +8,28 @@
 #define RETRY_MS 1000u    /* after a failure, of the disk above all */
 #define NOTHING_MS 100u   /* when the vm wanted a block and then had none */
 
-static void host_log(const struct ses_host *host, enum ses_log_level level, const char *what,
-                     enum ses_err err)
-{
-    ses_logf(host->log, level, "plugin", "%s error=%s", what, ses_err_name(err));
-}
-
 /* ---- the producer; all with the lock held ---- */
 
+static const char *fault_advice(enum ses_err err)
+{
+    if (err == SES_ERR_NO_SPACE) {
+        return "free some space on its disk";
+    }
+    return err == SES_ERR_TIME ? "set the clock of this machine"
+                               : "check its disk, then restart sessionvm";
+}
+
+/* Said once per kind of failure, not at every try. */
 static void fault_set(struct ses_host *host, enum ses_err err)
 {
-    if (host->fault != err) {
-        host_log(host, SES_LOG_ERROR, "no blocks are accepted", err);
+    if (host->fault == err) {
+        return;
     }
     host->fault = err;
-    ses_note_set(&host->fault_note,
-                 "the chain accepts nothing at the moment: the database cannot be written (%s); %s",
-                 ses_err_text(err),
-                 err == SES_ERR_NO_SPACE ? "free some space on its disk"
-                                         : "check its disk, then restart sessionvm");
+    ses_note_set(&host->fault_note, "the chain accepts no blocks at the moment: %s; %s",
+                 ses_err_text(err), fault_advice(err));
+    ses_logf(host->log, SES_LOG_ERROR, "plugin", "%s error=%s", host->fault_note.text,
+             ses_err_name(err));
 }
 
 static void fault_clear(struct ses_host *host)
@@ -50,13 +53,8 @@ static void log_block(const struct ses_host *host)
 /* A block that could not be written stays: it is tried again before another is built. */
 static enum ses_err accept_undecided(struct ses_host *host)
 {
-    const enum ses_err err = ses_vm_accept(host->vm, &host->undecided);
-    if (err != SES_OK) {
-        fault_set(host, err);
-        return err;
-    }
+    SES_TRY(ses_vm_accept(host->vm, &host->undecided));
     host->has_undecided = false;
-    fault_clear(host);
     log_block(host);
     return SES_OK;
 }
@@ -88,11 +86,12 @@ static uint64_t producer_step(struct ses_host *host)
     }
     const enum ses_err err = produce(host);
     if (err == SES_OK) {
+        fault_clear(host);
         host->earliest = now + host->block_ms;
     } else if (err == SES_ERR_AGAIN) {
         host->earliest = now + NOTHING_MS;
     } else {
-        host_log(host, SES_LOG_WARN, "no block", err);
+        fault_set(host, err);
         host->earliest = now + RETRY_MS;
     }
     return 0;

@@ -175,6 +175,7 @@ static void block_signals(sigset_t *stop)
     sigemptyset(stop);
     sigaddset(stop, SIGTERM);
     sigaddset(stop, SIGINT);
+    sigaddset(stop, SIGHUP); /* the terminal is gone: stop as cleanly */
     SES_ASSERT(pthread_sigmask(SIG_BLOCK, stop, NULL) == 0);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a full file is an error of write(2), not the end */

@@ -239,6 +239,29 @@ static void test_listen_errors(void)
     ses_rpc_server_free(server);
 }
 
+static void test_ipv6(void)
+{
+    struct ses_rpc_server *server = NULL;
+    struct ses_note note = {0};
+    const struct ses_rpc_server_params params = {.listen = "[::1]:0", .methods = methods};
+    const enum ses_err err = ses_rpc_server_new(&server, &params, &note);
+    if (err == SES_ERR_IO) {
+        tap_skip("this machine has no IPv6 loopback");
+        return;
+    }
+    TAP_ERR(SES_OK, err);
+    TAP_MUST(server != NULL);
+    char url[60];
+    struct ses_rpc_client *client = NULL;
+    json_t *result = NULL;
+    TAP_MUST(snprintf(url, sizeof url, "http://[::1]:%u/rpc", ses_rpc_server_port(server)) > 0);
+    TAP_ERR(SES_OK, ses_rpc_client_new(&client, url, 20000, &note));
+    TAP_ERR(SES_OK, ses_rpc_call(client, "t.echo", json_object(), &result, &note));
+    json_decref(result);
+    ses_rpc_client_free(client);
+    ses_rpc_server_free(server);
+}
+
 /* ---- client ---- */
 
 static struct ses_rpc_client *client_start(const char *urls)
@@ -361,6 +384,7 @@ int main(void)
     TAP_RUN(test_chunked_body_is_bounded);
     TAP_RUN(test_token);
     TAP_RUN(test_listen_errors);
+    TAP_RUN(test_ipv6);
     TAP_RUN(test_call_and_failover);
     TAP_RUN(test_bad_urls);
     TAP_RUN(test_liars);

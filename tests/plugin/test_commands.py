@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -216,6 +217,22 @@ def foreign_and_damaged_databases():
         assert code == 1 and "format 9" in why, why
 
 
+def directory_behind_a_link():
+    with Chain() as chain:
+        (chain.dir / "disk").mkdir()
+        chain.data.symlink_to(chain.dir / "disk")
+        chain.start()
+        assert chain.stop() == 0 and (chain.dir / "disk" / "chain.db").exists()
+
+
+def every_stop_is_clean():
+    with Chain(nodes=[11]) as chain:
+        for how in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            chain.start()
+            assert chain.stop(how) == 0
+            assert not (chain.data / "chain.db-wal").exists()
+
+
 def directory_without_permission():
     with Chain() as chain:
         blocked = chain.dir / "file"
@@ -271,6 +288,7 @@ def notifies_systemd():
 for test in (usage, full_output_is_an_error, genesis, genesis_refusals, decode, decode_a_block,
              start_refusals, bad_genesis_names_the_key, port_in_use,
              second_process_on_one_database, another_genesis, foreign_and_damaged_databases,
+             directory_behind_a_link, every_stop_is_clean,
              directory_without_permission, configuration, notifies_systemd):
     tap.run(test.__name__, test)
 tap.done()
