@@ -28,10 +28,10 @@ void ses_catalog_free(struct ses_catalog *c)
             ses_free(box->list);
         }
     }
-    ses_pool_free(&c->entries);
-    ses_pool_free(&c->inboxes);
-    ses_pool_free(&c->boxes);
-    ses_pool_free(&c->segs);
+    ses_slab_free(&c->entries);
+    ses_slab_free(&c->inboxes);
+    ses_slab_free(&c->boxes);
+    ses_slab_free(&c->segs);
     ses_table_free(&c->by_id);
     ses_table_free(&c->by_inbox);
     ses_table_free(&c->by_box);
@@ -114,7 +114,7 @@ enum ses_err ses_catalog_take_seg(struct ses_catalog *c, const struct ses_segmen
     }
     SES_REQUIRE(c->segment_cnt < SES_SEGMENTS_MAX, SES_ERR_FULL);
     SES_TRY(ses_table_reserve(&c->by_seg, 1));
-    SES_TRY(ses_pool_take(&c->segs, seg));
+    SES_TRY(ses_slab_take(&c->segs, seg));
     *ses_catalog_seg(c, *seg) = (struct ses_seg){.id = *segment,
                                                  .used = true,
                                                  .expires_ms = ses_segment_expires_ms(segment),
@@ -131,7 +131,7 @@ static enum ses_err take_inbox(struct ses_catalog *c, const struct ses_hash *dig
         return SES_OK;
     }
     SES_TRY(ses_table_reserve(&c->by_inbox, 1));
-    SES_TRY(ses_pool_take(&c->inboxes, inbox));
+    SES_TRY(ses_slab_take(&c->inboxes, inbox));
     ses_catalog_inbox(c, *inbox)->digest = *digest;
     ses_table_add(&c->by_inbox, hash_hash(c, digest), *inbox);
     c->inbox_cnt++;
@@ -145,7 +145,7 @@ static enum ses_err take_box(struct ses_catalog *c, uint32_t inbox, int16_t ns, 
         return SES_OK;
     }
     SES_TRY(ses_table_reserve(&c->by_box, 1));
-    SES_TRY(ses_pool_take(&c->boxes, box));
+    SES_TRY(ses_slab_take(&c->boxes, box));
     *ses_catalog_box(c, *box) = (struct ses_box){.inbox = inbox, .ns = ns};
     ses_table_add(&c->by_box, box_hash(c, &key), *box);
     return SES_OK;
@@ -175,7 +175,7 @@ static void release_box(struct ses_catalog *c, uint32_t at)
     const struct box_key key = {.inbox = box->inbox, .ns = box->ns};
     ses_table_remove(&c->by_box, box_hash(c, &key), at);
     ses_free(box->list);
-    ses_pool_give(&c->boxes, at);
+    ses_slab_give(&c->boxes, at);
 }
 
 static void release_inbox(struct ses_catalog *c, uint32_t at)
@@ -185,7 +185,7 @@ static void release_inbox(struct ses_catalog *c, uint32_t at)
         return;
     }
     ses_table_remove(&c->by_inbox, hash_hash(c, &inbox->digest), at);
-    ses_pool_give(&c->inboxes, at);
+    ses_slab_give(&c->inboxes, at);
     c->inbox_cnt--;
 }
 
@@ -214,7 +214,7 @@ static void release_entry(struct ses_catalog *c, uint32_t at)
         c->settled_cnt += (entry->flags & SES_FLAG_PENDING) != 0;
     }
     ses_table_remove(&c->by_id, hash_hash(c, &entry->id), at);
-    ses_pool_give(&c->entries, at);
+    ses_slab_give(&c->entries, at);
     release_box(c, box_at);
     release_inbox(c, inbox_at);
 }
@@ -247,7 +247,7 @@ enum ses_err ses_catalog_reserve(struct ses_catalog *c, const struct ses_catalog
     uint32_t inbox;
     uint32_t box;
     SES_TRY(take_places(c, record, &seg, &inbox, &box));
-    const enum ses_err err = ses_pool_take(&c->entries, entry);
+    const enum ses_err err = ses_slab_take(&c->entries, entry);
     if (err != SES_OK) {
         release_box(c, box);
         release_inbox(c, inbox);
@@ -336,7 +336,7 @@ void ses_catalog_drop_seg(struct ses_catalog *c, uint32_t at)
     }
     c->log_bytes -= seg->end;
     ses_table_remove(&c->by_seg, seg_hash(c, &seg->id), at);
-    ses_pool_give(&c->segs, at);
+    ses_slab_give(&c->segs, at);
     c->segment_cnt--;
 }
 

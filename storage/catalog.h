@@ -59,7 +59,7 @@ struct ses_pending {
 };
 struct ses_catalog {
     uint64_t hash_seed;
-    struct ses_pool entries, inboxes, boxes, segs;
+    struct ses_slab entries, inboxes, boxes, segs;
     struct ses_table by_id, by_inbox, by_box, by_seg;
     struct ses_pending *pending; /* oldest first; some may be settled */
     uint32_t pending_cnt, pending_cap, settled_cnt;
@@ -71,19 +71,19 @@ void ses_catalog_free(struct ses_catalog *c);
 
 static inline struct ses_entry *ses_catalog_entry(const struct ses_catalog *c, uint32_t i)
 {
-    return ses_pool_at(&c->entries, i);
+    return ses_slab_at(&c->entries, i);
 }
 static inline struct ses_box *ses_catalog_box(const struct ses_catalog *c, uint32_t i)
 {
-    return ses_pool_at(&c->boxes, i);
+    return ses_slab_at(&c->boxes, i);
 }
 static inline struct ses_inbox *ses_catalog_inbox(const struct ses_catalog *c, uint32_t i)
 {
-    return ses_pool_at(&c->inboxes, i);
+    return ses_slab_at(&c->inboxes, i);
 }
 static inline struct ses_seg *ses_catalog_seg(const struct ses_catalog *c, uint32_t i)
 {
-    return ses_pool_at(&c->segs, i);
+    return ses_slab_at(&c->segs, i);
 }
 
 bool ses_catalog_find(const struct ses_catalog *c, const struct ses_hash *id, uint32_t *entry);

@@ -6,8 +6,8 @@
 enum ses_err ses_op_new(struct ses_store *store, struct ses_op **out)
 {
     uint32_t at;
-    SES_TRY(ses_pool_take(&store->ops, &at));
-    *out = ses_pool_at(&store->ops, at);
+    SES_TRY(ses_slab_take(&store->ops, &at));
+    *out = ses_slab_at(&store->ops, at);
     (*out)->self = at;
     (*out)->entry = SES_NONE;
     store->put_cnt++;
@@ -17,7 +17,7 @@ enum ses_err ses_op_new(struct ses_store *store, struct ses_op **out)
 static void op_free(struct ses_store *store, struct ses_op *op)
 {
     ses_free(op->bytes);
-    ses_pool_give(&store->ops, op->self);
+    ses_slab_give(&store->ops, op->self);
     store->put_cnt--;
 }
 
@@ -120,7 +120,7 @@ static enum ses_err put_known_or_wait(struct ses_store *store, struct ses_op *op
     if (e->state == SES_ENTRY_LIVE) {
         return ses_put_known(store, op);
     }
-    struct ses_op *leader = ses_pool_at(&store->ops, e->link);
+    struct ses_op *leader = ses_slab_at(&store->ops, e->link);
     op->existed = true;
     op->next = leader->followers;
     leader->followers = op;

@@ -144,7 +144,7 @@ struct ses_store {
     struct ses_catalog catalog;
     struct ses_lane lane;
     struct ses_meta *meta;
-    struct ses_pool ops;
+    struct ses_slab ops;
     uint64_t next_seq;
     uint32_t swarm;
     uint64_t swarm_from_epoch;

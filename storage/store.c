@@ -59,7 +59,7 @@ void ses_store_free(struct ses_store *store)
     ses_lane_close(&store->lane);
     ses_meta_close(store->meta);
     ses_catalog_free(&store->catalog);
-    ses_pool_free(&store->ops);
+    ses_slab_free(&store->ops);
     ses_free(store->signer.job);
     SES_ASSERT(pthread_mutex_destroy(&store->lock) == 0);
     ses_free(store);

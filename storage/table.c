@@ -2,52 +2,52 @@
 
 #include <string.h>
 
-static enum ses_err pool_grow(struct ses_pool *pool)
+static enum ses_err pool_grow(struct ses_slab *pool)
 {
     uint8_t **chunks = ses_realloc(pool->chunks, pool->chunk_cnt + 1, sizeof *chunks);
     SES_REQUIRE(chunks != NULL, SES_ERR_MEMORY);
     pool->chunks = chunks;
-    chunks[pool->chunk_cnt] = ses_alloc(SES_POOL_CHUNK, pool->item);
+    chunks[pool->chunk_cnt] = ses_alloc(SES_SLAB_CHUNK, pool->item);
     SES_REQUIRE(chunks[pool->chunk_cnt] != NULL, SES_ERR_MEMORY);
     pool->chunk_cnt++;
     return SES_OK;
 }
 
-enum ses_err ses_pool_take(struct ses_pool *pool, uint32_t *index)
+enum ses_err ses_slab_take(struct ses_slab *pool, uint32_t *index)
 {
     SES_ASSERT(pool->item >= sizeof(uint32_t));
     if (pool->free_head != 0) {
         *index = pool->free_head - 1;
-        uint8_t *item = ses_pool_at(pool, *index);
+        uint8_t *item = ses_slab_at(pool, *index);
         memcpy(&pool->free_head, item, sizeof pool->free_head);
         pool->free_cnt--;
         memset(item, 0, pool->item);
         return SES_OK;
     }
-    if (pool->used == pool->chunk_cnt * SES_POOL_CHUNK) {
+    if (pool->used == pool->chunk_cnt * SES_SLAB_CHUNK) {
         SES_TRY(pool_grow(pool));
     }
     *index = pool->used++;
     return SES_OK;
 }
 
-void ses_pool_give(struct ses_pool *pool, uint32_t index)
+void ses_slab_give(struct ses_slab *pool, uint32_t index)
 {
     SES_ASSERT(index < pool->used);
-    uint8_t *item = ses_pool_at(pool, index);
+    uint8_t *item = ses_slab_at(pool, index);
     memset(item, 0, pool->item);
     memcpy(item, &pool->free_head, sizeof pool->free_head);
     pool->free_head = index + 1;
     pool->free_cnt++;
 }
 
-void ses_pool_free(struct ses_pool *pool)
+void ses_slab_free(struct ses_slab *pool)
 {
     for (uint32_t i = 0; i < pool->chunk_cnt; i++) {
         ses_free(pool->chunks[i]);
     }
     ses_free(pool->chunks);
-    *pool = (struct ses_pool){.item = pool->item};
+    *pool = (struct ses_slab){.item = pool->item};
 }
 
 static void place(uint64_t *slots, uint32_t cap, uint64_t slot)

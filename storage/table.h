@@ -6,7 +6,7 @@
 
 /* Items of one size in chunks: they never move, an index is 4 bytes. Zero-initialise with `item`.
  */
-struct ses_pool {
+struct ses_slab {
     size_t item; /* bytes, at least 4 */
     uint8_t **chunks;
     uint32_t chunk_cnt;
@@ -14,14 +14,14 @@ struct ses_pool {
     uint32_t free_cnt;
     uint32_t free_head; /* index + 1 of the first free item */
 };
-#define SES_POOL_CHUNK 1024u
+#define SES_SLAB_CHUNK 1024u
 /* A zeroed item. ERR_MEMORY. */
-SES_CHECKED enum ses_err ses_pool_take(struct ses_pool *pool, uint32_t *index);
-void ses_pool_give(struct ses_pool *pool, uint32_t index);
-void ses_pool_free(struct ses_pool *pool);
-static inline void *ses_pool_at(const struct ses_pool *pool, uint32_t index)
+SES_CHECKED enum ses_err ses_slab_take(struct ses_slab *pool, uint32_t *index);
+void ses_slab_give(struct ses_slab *pool, uint32_t index);
+void ses_slab_free(struct ses_slab *pool);
+static inline void *ses_slab_at(const struct ses_slab *pool, uint32_t index)
 {
-    return pool->chunks[index / SES_POOL_CHUNK] + (index % SES_POOL_CHUNK) * pool->item;
+    return pool->chunks[index / SES_SLAB_CHUNK] + (index % SES_SLAB_CHUNK) * pool->item;
 }
 
 /* Open addressing with linear probing; a slot is hash || index + 1, 0 = empty. */

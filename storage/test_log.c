@@ -227,21 +227,21 @@ static void test_map(void)
 
 static void test_pool(void)
 {
-    struct ses_pool pool = {.item = 24};
+    struct ses_slab pool = {.item = 24};
     uint32_t a;
     uint32_t b;
-    TAP_ERR(SES_OK, ses_pool_take(&pool, &a));
-    memset(ses_pool_at(&pool, a), 0xff, 24);
-    ses_pool_give(&pool, a);
-    TAP_ERR(SES_OK, ses_pool_take(&pool, &b));
+    TAP_ERR(SES_OK, ses_slab_take(&pool, &a));
+    memset(ses_slab_at(&pool, a), 0xff, 24);
+    ses_slab_give(&pool, a);
+    TAP_ERR(SES_OK, ses_slab_take(&pool, &b));
     TAP_EQ(a, b);
     static const uint8_t zeros[24] = {0};
-    TAP_BYTES(zeros, ses_pool_at(&pool, b), 24);
-    for (uint32_t i = 1; i < 3 * SES_POOL_CHUNK; i++) {
-        TAP_ERR(SES_OK, ses_pool_take(&pool, &a));
+    TAP_BYTES(zeros, ses_slab_at(&pool, b), 24);
+    for (uint32_t i = 1; i < 3 * SES_SLAB_CHUNK; i++) {
+        TAP_ERR(SES_OK, ses_slab_take(&pool, &a));
         TAP_EQ(i, a);
     }
-    ses_pool_free(&pool);
+    ses_slab_free(&pool);
 }
 
 /* ---- catalog ---- */
