@@ -6,7 +6,7 @@
 
 #define PROTOCOL_VERSION "session/0.1.0"
 #define PUSH_MS 10000u
-#define IDENTIFY_END_MS 100u
+
 #define PING_QUEUE_BYTES 4096u
 
 enum {
@@ -62,21 +62,8 @@ static enum ses_err unexpected_bytes(struct ses_stream *st, const uint8_t *bytes
     return SES_ERR_PEER;
 }
 
-/* First the end of our side, then the reset of a peer that does not end its own. */
-static void identify_due(struct ses_stream *st)
-{
-    if (st->ys.fin_due || st->ys.fin_sent) {
-        ses_stream_reset(st, SES_ERR_TIMEOUT);
-        return;
-    }
-    ses_stream_close(st);
-    ses_stream_due(st, PUSH_MS);
-}
-
-static const struct ses_stream_ops identify_ops = {.on_bytes = unexpected_bytes,
-                                                   .on_due = identify_due,
-                                                   .on_gone = nothing_gone,
-                                                   .raw = true};
+static const struct ses_stream_ops identify_ops = {
+    .on_bytes = unexpected_bytes, .on_gone = nothing_gone, .raw = true};
 
 static struct ses_part text_part(const char *text)
 {
@@ -122,9 +109,8 @@ static void identify_begin(struct ses_stream *st)
         ses_stream_reset(st, err);
         return;
     }
-    /* js-libp2p 3.3 loses a message that comes in one piece with the end of the stream and the answer
-     * of multistream-select, so the end follows a little later, or the peer's. */
-    ses_stream_due(st, IDENTIFY_END_MS);
+    ses_stream_close(st);
+    ses_stream_due(st, PUSH_MS);
 }
 
 /* What a peer pushes is checked and not used: addresses come from the registry. */

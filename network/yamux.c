@@ -401,13 +401,8 @@ static void pull_data(struct ses_yamux *y, struct ses_yamux_stream *s, struct se
     size_t n = s->out.len < s->send_window ? s->out.len : s->send_window;
     n = n < SES_YAMUX_FRAME_BYTES ? n : SES_YAMUX_FRAME_BYTES;
     n = n < space ? n : space;
-    unsigned flags = open_flags(y, s);
-    if (s->fin_due && n == s->out.len) {
-        flags |= FLAG_FIN;
-        s->fin_due = false;
-        s->fin_sent = true;
-    }
-    head_write(w, TYPE_DATA, flags, s->id, (uint32_t)n);
+    /* FIN goes alone: js-libp2p 3.3 drops the data of a frame that carries both. */
+    head_write(w, TYPE_DATA, open_flags(y, s), s->id, (uint32_t)n);
     const size_t taken = ses_chain_take(&s->out, y->pool, w->bytes + w->len, n);
     SES_ASSERT(taken == n);
     w->len += n;

@@ -79,7 +79,9 @@ def we_refuse_another_peer(peer):
 def classical_listener_is_refused(peer):
     with Process(js("listen", "X25519")) as theirs:
         address = json.loads(theirs.line)["address"]
-        assert output([peer, "ping", address]) == "failed not-post-quantum\n"
+        result = output([peer, "ping", address])
+    # Node may reset the connection before its alert is read: then all we know is that it failed.
+    assert result in ("failed not-post-quantum\n", "failed unreachable\n"), result
 
 
 def classical_dialler_is_refused(peer):
