@@ -1,0 +1,54 @@
+/* Files of a profile as bytes: state, contacts, the cached registry. First byte chooses. */
+#include <string.h>
+
+#include "client/client_internal.h"
+#include "fuzz/fuzz.h"
+
+static void check_bytes(struct ses_buf *got, const uint8_t *data, size_t size)
+{
+    SES_ASSERT(got->len == size && memcmp(got->bytes, data, size) == 0);
+    ses_buf_free(got);
+}
+
+static void state(const uint8_t *data, size_t size)
+{
+    struct ses_profile_state s;
+    struct ses_buf again = {0};
+    if (ses_profile_state_decode(&s, data, size) == SES_OK) {
+        SES_ASSERT(ses_profile_state_encode(&again, &s) == SES_OK);
+        check_bytes(&again, data, size);
+        ses_profile_state_free(&s);
+    }
+}
+
+static void contacts(const uint8_t *data, size_t size)
+{
+    struct ses_contacts c;
+    struct ses_buf again = {0};
+    if (ses_contacts_decode(&c, data, size) == SES_OK) {
+        SES_ASSERT(ses_contacts_encode(&again, &c) == SES_OK);
+        check_bytes(&again, data, size);
+        ses_contacts_free(&c);
+    }
+}
+
+static void registry(const uint8_t *data, size_t size)
+{
+    struct ses_registry_cache r;
+    struct ses_buf again = {0};
+    if (ses_registry_cache_decode(&r, data, size) == SES_OK) {
+        SES_ASSERT(ses_registry_cache_encode(&again, &r) == SES_OK);
+        check_bytes(&again, data, size);
+        ses_registry_cache_free(&r);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static void (*const kinds[])(const uint8_t *, size_t) = {state, contacts, registry};
+    SES_ASSERT(ses_crypto_init() == SES_OK);
+    if (size > 0) {
+        kinds[data[0] % 3](data + 1, size - 1);
+    }
+    return 0;
+}
