@@ -69,6 +69,7 @@ struct ses_rpc_server_params {
  * Host must be an address or "localhost" (403: no DNS rebinding). Connections, headers, bodies and
  * times are bounded. */
 #define SES_RPC_BODY_MAX 4194304u
+#define SES_RPC_BODIES_MAX 67108864u /* of all requests on their way together; 503 beyond */
 /* ERR_CONFIG for a bad `listen`; ERR_IN_USE, ERR_PERMISSION, ERR_IO with a note. Copies what it
  * needs except methods, pages, cookie and log. */
 SES_CHECKED enum ses_err ses_rpc_server_new(struct ses_rpc_server **out,

@@ -1,12 +1,13 @@
 /* The HTTP server: libmicrohttpd with a pool of threads. */
 #include <microhttpd.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "rpc/rpc_internal.h"
 
-#define CONNECTIONS_MAX 64u
+#define CONNECTIONS_MAX 512u
 #define IDLE_SECONDS 30u
 #define HEADER_BYTES_MAX 32768u
 
@@ -20,11 +21,13 @@ struct ses_rpc_server {
     bool has_token;
     bool loopback;
     uint16_t port;
+    atomic_size_t body_bytes; /* held by all requests on their way */
 };
 
 /* One request on its way; `status` is set when it is refused before the body has come. */
 struct request {
     struct ses_buf body;
+    size_t counted; /* part of the server's body_bytes */
     int status;
     const char *why;
 };
@@ -201,13 +204,21 @@ static enum MHD_Result begin(const struct ses_rpc_server *server, struct MHD_Con
     return MHD_YES;
 }
 
-static void take_body(struct request *request, const char *bytes, size_t len)
+static void take_body(struct ses_rpc_server *server, struct request *request, const char *bytes,
+                      size_t len)
 {
     if (request->status != 0) {
         return;
     }
     if (len > SES_RPC_BODY_MAX - request->body.len) {
         refuse(request, MHD_HTTP_CONTENT_TOO_LARGE, "the request body may have 4 MiB at most");
+        return;
+    }
+    const size_t held = atomic_fetch_add(&server->body_bytes, len);
+    request->counted += len;
+    if (held + len > SES_RPC_BODIES_MAX) {
+        refuse(request, MHD_HTTP_SERVICE_UNAVAILABLE,
+               "too many large requests at this moment; try again");
     } else if (ses_buf_append(&request->body, bytes, len) != SES_OK) {
         refuse(request, MHD_HTTP_SERVICE_UNAVAILABLE, "the server has no memory for this request");
     }
@@ -217,14 +228,14 @@ static enum MHD_Result on_request(void *cookie, struct MHD_Connection *connectio
                                   const char *method, const char *version, const char *data,
                                   size_t *data_len, void **state)
 {
-    const struct ses_rpc_server *server = cookie;
+    struct ses_rpc_server *server = cookie;
     (void)version;
     if (*state == NULL) {
         return begin(server, connection, path, method, state);
     }
     struct request *request = *state;
     if (*data_len > 0) {
-        take_body(request, data, *data_len);
+        take_body(server, request, data, *data_len);
         *data_len = 0;
         return MHD_YES;
     }
@@ -238,11 +249,12 @@ static enum MHD_Result on_request(void *cookie, struct MHD_Connection *connectio
 static void on_done(void *cookie, struct MHD_Connection *connection, void **state,
                     enum MHD_RequestTerminationCode code)
 {
+    struct ses_rpc_server *server = cookie;
     struct request *request = *state;
-    (void)cookie;
     (void)connection;
     (void)code;
     if (request != NULL) {
+        atomic_fetch_sub(&server->body_bytes, request->counted);
         ses_buf_free(&request->body);
         ses_free(request);
         *state = NULL;
@@ -270,7 +282,7 @@ static enum ses_err start(struct ses_rpc_server *server, int fd, uint32_t thread
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, threads,
         MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_BYTES_MAX, MHD_OPTION_NOTIFY_COMPLETED,
-        on_done, NULL, MHD_OPTION_END);
+        on_done, server, MHD_OPTION_END);
     return server->daemon != NULL ? SES_OK : SES_ERR_IO;
 }
 

@@ -205,6 +205,40 @@ static void test_chunked_body_is_bounded(void)
     ses_rpc_server_free(server);
 }
 
+/* Bodies that never end hold memory: all together no more than the server allows. */
+static void test_bodies_are_bounded_together(void)
+{
+    enum { HELD = SES_RPC_BODIES_MAX / SES_RPC_BODY_MAX };
+    struct ses_rpc_server *server = server_start(NULL);
+    int fds[HELD];
+    char head[200];
+    const int head_len =
+        snprintf(head, sizeof head, "POST /rpc HTTP/1.1\r\n" HOST JSON "Content-Length: %u\r\n\r\n",
+                 SES_RPC_BODY_MAX);
+    char *body = ses_alloc(SES_RPC_BODY_MAX, 1);
+    TAP_MUST(head_len > 0 && body != NULL);
+    memset(body, ' ', SES_RPC_BODY_MAX);
+    for (int i = 0; i < HELD; i++) {
+        fds[i] = dial(ses_rpc_server_port(server));
+        TAP_OK(send(fds[i], head, (size_t)head_len, MSG_NOSIGNAL) == head_len);
+        TAP_OK(send(fds[i], body, SES_RPC_BODY_MAX - 1, MSG_NOSIGNAL) == SES_RPC_BODY_MAX - 1);
+    }
+    int status = 200;
+    for (int i = 0; i < 1000 && status != 503; i++) { /* until the last bytes have arrived */
+        status = post(server, "/rpc", HOST JSON, ECHO_BODY);
+    }
+    TAP_EQ(503, (uint64_t)status);
+    for (int i = 0; i < HELD; i++) {
+        close(fds[i]);
+    }
+    for (int i = 0; i < 1000 && status != 200; i++) {
+        status = post(server, "/rpc", HOST JSON, ECHO_BODY);
+    }
+    TAP_EQ(200, (uint64_t)status);
+    ses_free(body);
+    ses_rpc_server_free(server);
+}
+
 static void test_token(void)
 {
     struct ses_rpc_server *server = server_start("secret");
@@ -382,6 +416,7 @@ int main(void)
     TAP_RUN(test_hosts);
     TAP_RUN(test_sizes);
     TAP_RUN(test_chunked_body_is_bounded);
+    TAP_RUN(test_bodies_are_bounded_together);
     TAP_RUN(test_token);
     TAP_RUN(test_listen_errors);
     TAP_RUN(test_ipv6);
