@@ -5,7 +5,7 @@
 
 #define NUM_SWARMS_MAX (1u << 24)
 
-/* The scratch, in four arrays over swarms and two over nodes. */
+/* The scratch, in four arrays over swarms and three over nodes. */
 struct work {
     struct ses_membership *m;
     const struct ses_hash *seed;
@@ -16,6 +16,7 @@ struct work {
     uint32_t *first;    /* by swarm: its first Active member, or none */
     uint32_t *next;     /* by node: the next member of its swarm */
     uint32_t *by_owner; /* nodes sorted by owner, then node_id */
+    uint32_t *rows;     /* own[] kept for each owner with more nodes than there are swarms */
 };
 
 /* num_swarms doubles once, or at genesis at most until 1.43 swarms a node. */
@@ -26,7 +27,7 @@ static uint32_t swarm_cap(uint32_t seat_cnt, uint32_t num_swarms)
 
 uint32_t ses_membership_scratch(uint32_t seat_cnt, uint32_t num_swarms)
 {
-    return 4 * swarm_cap(seat_cnt, num_swarms) + 2 * seat_cnt;
+    return 4 * swarm_cap(seat_cnt, num_swarms) + 3 * seat_cnt;
 }
 
 static void work_init(struct work *w, struct ses_membership *m, const struct ses_hash *seed)
@@ -40,7 +41,8 @@ static void work_init(struct work *w, struct ses_membership *m, const struct ses
                        .least = m->scratch + 2 * (size_t)cap,
                        .first = m->scratch + 3 * (size_t)cap,
                        .next = m->scratch + 4 * (size_t)cap,
-                       .by_owner = m->scratch + 4 * (size_t)cap + m->seat_cnt};
+                       .by_owner = m->scratch + 4 * (size_t)cap + m->seat_cnt,
+                       .rows = m->scratch + 4 * (size_t)cap + 2 * (size_t)m->seat_cnt};
 }
 
 static enum ses_err membership_validate(const struct ses_membership *m,
@@ -178,16 +180,49 @@ static uint32_t owner_begin(const struct work *w, const struct ses_account *owne
     return low;
 }
 
-/* Counts the seated Active nodes of `owner` into own[], or takes them out again. */
-static void count_own(struct work *w, const struct ses_account *owner, bool set)
+static bool same_owner(const struct work *w, uint32_t at, const struct ses_account *owner)
 {
-    for (uint32_t i = owner_begin(w, owner); i < w->m->seat_cnt; i++) {
+    return at < w->m->seat_cnt && memcmp(w->m->seats[w->by_owner[at]].owner.bytes, owner->bytes,
+                                         sizeof(owner->bytes)) == 0;
+}
+
+/* Counts the seated Active nodes of the owner whose nodes begin at by_owner[begin] into `own`, or
+ * sets the counts to zero again. */
+static void count_own(const struct work *w, uint32_t *own, uint32_t begin, bool set)
+{
+    const struct ses_account *owner = &w->m->seats[w->by_owner[begin]].owner;
+    for (uint32_t i = begin; same_owner(w, i, owner); i++) {
         const struct ses_seat *seat = &w->m->seats[w->by_owner[i]];
-        if (memcmp(seat->owner.bytes, owner->bytes, 20) != 0) {
-            break;
-        }
         if (seat->swarm != SES_SWARM_NONE && ses_seat_active(seat)) {
-            w->own[seat->swarm] = set ? w->own[seat->swarm] + 1 : 0;
+            own[seat->swarm] = set ? own[seat->swarm] + 1 : 0;
+        }
+    }
+}
+
+/* Sorts the nodes by owner. An owner of more nodes than swarms gets a row of counts that is kept
+ * (all rows together are shorter than the nodes); the counts of the others are made when needed, in
+ * fewer steps than there are swarms. next[] is free until the members are linked: at the beginning
+ * of an owner's nodes it holds where the row starts, or none. */
+static void group_by_owner(struct work *w)
+{
+    const uint32_t cnt = w->m->seat_cnt;
+    uint32_t row = 0;
+    memset(w->own, 0, w->m->num_swarms * sizeof(uint32_t));
+    for (uint32_t i = 0; i < cnt; i++) {
+        w->by_owner[i] = i;
+    }
+    ses_sort_u32(w->by_owner, cnt, less_owner, w->m->seats);
+    for (uint32_t begin = 0, end = 0; begin < cnt; begin = end) {
+        const struct ses_account *owner = &w->m->seats[w->by_owner[begin]].owner;
+        while (same_owner(w, end, owner)) {
+            end++;
+        }
+        w->next[begin] = SES_INDEX_NONE;
+        if (end - begin > w->m->num_swarms) {
+            w->next[begin] = row;
+            memset(w->rows + row, 0, w->m->num_swarms * sizeof(uint32_t));
+            count_own(w, w->rows + row, begin, true);
+            row += w->m->num_swarms;
         }
     }
 }
@@ -209,35 +244,47 @@ static uint32_t collect_least(struct work *w)
 }
 
 /* Position in least[] of the drawn swarm among those where the owner has the fewest nodes. */
-static uint32_t draw_seat(const struct work *w, uint32_t least_cnt, const struct ses_seat *seat)
+static uint32_t draw_seat(const struct work *w, const uint32_t *own, uint32_t least_cnt,
+                          const struct ses_seat *seat)
 {
     uint32_t fewest = UINT32_MAX;
     uint32_t cnt = 0;
     for (uint32_t i = 0; i < least_cnt; i++) {
-        const uint32_t own = w->own[w->least[i]];
-        if (own < fewest) {
-            fewest = own;
+        const uint32_t here = own[w->least[i]];
+        if (here < fewest) {
+            fewest = here;
             cnt = 0;
         }
-        cnt += own == fewest;
+        cnt += here == fewest;
     }
     uint64_t nth = ses_draw("assign", cnt,
                             SES_PARTS(SES_PART(w->seed->bytes, 32),
                                       SES_PART(seat->node_id.bytes, sizeof(seat->node_id.bytes))));
     uint32_t at = 0;
-    while (w->own[w->least[at]] != fewest || nth-- > 0) {
+    while (own[w->least[at]] != fewest || nth-- > 0) {
         at++;
     }
     return at;
 }
 
-static void group_by_owner(struct work *w)
+/* Gives `seat` a swarm of the least[]; returns its position there. */
+static uint32_t assign_seat(struct work *w, struct ses_seat *seat, uint32_t least_cnt)
 {
-    memset(w->own, 0, w->m->num_swarms * sizeof(uint32_t));
-    for (uint32_t i = 0; i < w->m->seat_cnt; i++) {
-        w->by_owner[i] = i;
+    const uint32_t begin = owner_begin(w, &seat->owner);
+    const bool kept = w->next[begin] != SES_INDEX_NONE;
+    uint32_t *own = kept ? w->rows + w->next[begin] : w->own;
+    if (!kept) {
+        count_own(w, own, begin, true);
     }
-    ses_sort_u32(w->by_owner, w->m->seat_cnt, less_owner, w->m->seats);
+    const uint32_t at = draw_seat(w, own, least_cnt, seat);
+    if (!kept) {
+        count_own(w, own, begin, false);
+    } else {
+        own[w->least[at]]++;
+    }
+    move_to(seat, w->least[at]);
+    w->active[seat->swarm]++;
+    return at;
 }
 
 static void assign(struct work *w)
@@ -257,11 +304,7 @@ static void assign(struct work *w)
         if (least_cnt == 0) {
             least_cnt = collect_least(w);
         }
-        count_own(w, &seat->owner, true);
-        const uint32_t at = draw_seat(w, least_cnt, seat);
-        count_own(w, &seat->owner, false);
-        move_to(seat, w->least[at]);
-        w->active[seat->swarm]++;
+        const uint32_t at = assign_seat(w, seat, least_cnt);
         least_cnt--; /* it has one more than the least now */
         memmove(&w->least[at], &w->least[at + 1], (least_cnt - at) * sizeof(uint32_t));
     }

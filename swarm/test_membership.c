@@ -20,12 +20,13 @@ static uint32_t below(uint64_t bound)
 
 static void random_net(struct net *net, uint32_t nodes, uint32_t num_swarms)
 {
+    const uint64_t owners = 1 + (below(2) == 0 ? below(3) : below(nodes / 3 + 1));
     memset(net, 0, sizeof(*net));
     ses_random_fill(tap_random(), net->seed.bytes, 32);
     for (uint32_t i = 0; i < nodes; i++) {
         struct ses_seat *seat = &net->seats[i];
         ses_put_u32(seat->node_id.bytes, i * 7 + 1); /* sorted and unique */
-        seat->owner.bytes[0] = (uint8_t)below(nodes / 3 + 1);
+        seat->owner.bytes[0] = (uint8_t)below(owners);
         seat->status = (enum ses_node_status)(1 + (below(10) == 0));
         seat->swarm = below(5) == 0 ? SES_SWARM_NONE : below(num_swarms);
         seat->seatable = below(8) != 0;
@@ -57,6 +58,110 @@ static void check_seats(const struct net *before, const struct net *after)
             TAP_EQ(!old->seatable, unseated);
         }
     }
+}
+
+/* Steps 5 (i) and (ii) as the page says them, without any short cut. */
+static void count_plain(const struct ses_membership *m, uint32_t *active)
+{
+    memset(active, 0, m->num_swarms * sizeof(*active));
+    for (uint32_t i = 0; i < m->seat_cnt; i++) {
+        if (m->seats[i].swarm != SES_SWARM_NONE && ses_seat_active(&m->seats[i])) {
+            active[m->seats[i].swarm]++;
+        }
+    }
+}
+
+static void plain_assign(struct net *net, struct ses_seat *seat)
+{
+    const struct ses_membership *m = &net->m;
+    uint32_t active[64];
+    uint32_t best[64];
+    uint32_t best_cnt = 0;
+    uint64_t best_rank = UINT64_MAX;
+    count_plain(m, active);
+    for (uint32_t s = 0; s < m->num_swarms; s++) {
+        uint64_t rank = (uint64_t)active[s] << 32;
+        for (uint32_t k = 0; k < m->seat_cnt; k++) {
+            rank += m->seats[k].swarm == s && ses_seat_active(&m->seats[k]) &&
+                    memcmp(&m->seats[k].owner, &seat->owner, 20) == 0;
+        }
+        best_cnt = rank < best_rank ? 0 : best_cnt;
+        best_rank = rank < best_rank ? rank : best_rank;
+        if (rank == best_rank) {
+            best[best_cnt++] = s;
+        }
+    }
+    seat->swarm =
+        best[ses_draw("assign", best_cnt,
+                      SES_PARTS(SES_PART(net->seed.bytes, 32), SES_PART(seat->node_id.bytes, 20)))];
+}
+
+static bool plain_fill(struct net *net, uint64_t floor)
+{
+    const struct ses_membership *m = &net->m;
+    uint32_t active[64];
+    uint32_t poor = 0;
+    uint32_t rich = 0;
+    count_plain(m, active);
+    for (uint32_t s = 0; s < m->num_swarms; s++) {
+        poor = active[s] < active[poor] ? s : poor;
+        rich = active[s] > active[rich] ? s : rich;
+    }
+    if (active[poor] >= floor || active[rich] < active[poor] + 2) {
+        return false;
+    }
+    struct ses_seat *giver = NULL;
+    struct ses_hash least;
+    uint8_t number[4];
+    ses_put_u32(number, poor);
+    for (uint32_t i = 0; i < m->seat_cnt; i++) {
+        struct ses_hash rank;
+        if (m->seats[i].swarm != rich || !ses_seat_active(&m->seats[i])) {
+            continue;
+        }
+        ses_h(&rank, "fill",
+              SES_PARTS(SES_PART(net->seed.bytes, 32), SES_PART(number, 4),
+                        SES_PART(m->seats[i].node_id.bytes, 20)));
+        if (giver == NULL || memcmp(rank.bytes, least.bytes, 32) < 0) {
+            giver = &m->seats[i];
+            least = rank;
+        }
+    }
+    giver->swarm = poor;
+    return true;
+}
+
+static void test_plainly(void)
+{
+    static struct net plain;
+    static struct net after;
+    uint32_t compared = 0;
+    for (int round = 0; round < 200; round++) {
+        const struct ses_membership_rules rules = {.swarm_target = 1 + below(12)};
+        const uint32_t num_swarms = 1u << below(5);
+        const uint64_t fit = num_swarms * rules.swarm_target;
+        random_net(&plain, (uint32_t)(1 + below(fit * 14 / 10)), num_swarms);
+        after = plain;
+        after.m.seats = after.seats;
+        after.m.scratch = after.scratch;
+        TAP_MUST(ses_membership_advance(&after.m, &plain.seed, &rules) == SES_OK);
+        if (after.m.num_swarms != num_swarms) {
+            continue;
+        }
+        for (uint32_t i = 0; i < plain.m.seat_cnt; i++) {
+            struct ses_seat *seat = &plain.seats[i];
+            if (ses_seat_active(seat) && seat->swarm == SES_SWARM_NONE && seat->seatable) {
+                plain_assign(&plain, seat);
+            }
+        }
+        while (plain_fill(&plain, (rules.swarm_target + 1) / 2)) {
+        }
+        for (uint32_t i = 0; i < plain.m.seat_cnt; i++) {
+            TAP_EQ(plain.seats[i].swarm, after.seats[i].swarm);
+        }
+        compared++;
+    }
+    TAP_OK(compared > 40);
 }
 
 static uint32_t spread_ok(const struct net *net, uint64_t target)
@@ -212,6 +317,7 @@ static void test_void_pairs(void)
 int main(void)
 {
     TAP_RUN(test_random_networks);
+    TAP_RUN(test_plainly);
     TAP_RUN(test_small_networks);
     TAP_RUN(test_genesis_scratch);
     TAP_RUN(test_refusals);
