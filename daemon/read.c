@@ -199,7 +199,7 @@ static const struct ses_map *map_of_epoch(const struct ses_daemon *d, uint64_t e
 static void reply_rows(struct ses_daemon *d, struct ses_call *call, const struct ses_map *map,
                        uint32_t first)
 {
-    const uint32_t left = first < map->node_cnt ? map->node_cnt - first : 0;
+    const uint32_t left = map->node_cnt - first;
     const uint16_t cnt = (uint16_t)(left < SES_REGISTRY_ROWS_MAX ? left : SES_REGISTRY_ROWS_MAX);
     const struct ses_registry_page page = {.epoch = map->epoch,
                                            .seed = map->seed,
@@ -233,7 +233,7 @@ static void serve_rows(struct ses_daemon *d, struct ses_call *call, const uint8_
         return;
     }
     const struct ses_map *map = map_of_epoch(d, ask.epoch);
-    if (map == NULL) {
+    if (map == NULL || ask.first_row > map->node_cnt) {
         ses_refuse(d, call, SES_ERR_NOT_FOUND);
         return;
     }

@@ -257,6 +257,15 @@ static void test_registry_and_info(void)
     TAP_ERR(SES_OK, ses_reader_done(&r));
     ses_buf_free(&reply.body);
 
+    const struct ses_registry_ask beyond = {.epoch = 5, .first_row = 6};
+    ses_writer_init(&writer, ask, sizeof ask);
+    ses_registry_ask_write(&writer, &beyond);
+    world_ask(w, anyone, 3, SES_PROTO_REGISTRY, NULL, ask, writer.len, &reply);
+    TAP_MUST(world_wait(w, &reply, 5000) && reply.err == SES_OK);
+    TAP_ERR(SES_OK, ses_response_begin(&r, reply.body.bytes, reply.body.len, &ok, &refusal));
+    TAP_OK(!ok && refusal.status == SES_ERR_NOT_FOUND);
+    ses_buf_free(&reply.body);
+
     ses_writer_init(&writer, ask, sizeof ask);
     ses_registry_keys_ask_write(&writer, &w->map.nodes[4].row.node_id);
     world_ask(w, anyone, 3, SES_PROTO_REGISTRY, NULL, ask, writer.len, &reply);
