@@ -179,9 +179,11 @@ SES_CHECKED enum ses_err ses_client_start(struct ses_client *c, const struct ses
                                           enum ses_proto proto, bool login, const uint8_t *body,
                                           size_t len, uint64_t deadline_ms, ses_reply_fn *on_reply,
                                           void *cookie);
-/* Runs the loop until every request is answered. ERR_CLOSED after ses_client_stop (all requests
- * have been answered then, too). */
-SES_CHECKED enum ses_err ses_client_wait(struct ses_client *c);
+/* Runs the loop until *done, which a reply sets. ERR_CLOSED after ses_client_stop: all requests
+ * have been answered then (with ERR_CLOSED), whoever asked. */
+SES_CHECKED enum ses_err ses_client_wait(struct ses_client *c, const bool *done);
+/* Makes whoever runs the loop look up. */
+void ses_client_wake(struct ses_client *c);
 /* One request, its answer appended to `out`. */
 SES_CHECKED enum ses_err ses_client_ask(struct ses_client *c, const struct ses_map_node *node,
                                         enum ses_proto proto, bool login, const uint8_t *body,

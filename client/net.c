@@ -7,7 +7,7 @@
 #define TICK_MS 100u       /* how soon ses_client_stop is noticed */
 #define REQUESTS_MAX 1024u /* under way at once */
 
-static void stop_loop(struct ses_client *c)
+void ses_client_wake(struct ses_client *c)
 {
     if (c->running) {
         ses_uv_stop(c->uv);
@@ -21,7 +21,7 @@ static void on_tick(void *cookie)
     c->tick = NULL;
     if (ses_client_stopped(c) ||
         loop->timer_start(loop->ctx, &c->tick, TICK_MS, on_tick, c) != SES_OK) {
-        stop_loop(c);
+        ses_client_wake(c);
     }
 }
 
@@ -99,9 +99,7 @@ static void on_answer(void *cookie, enum ses_err err, const uint8_t *body, size_
     ses_free(asked);
     SES_ASSERT(c->in_flight > 0);
     c->in_flight--;
-    if (c->in_flight == 0 && !c->closing) {
-        stop_loop(c);
-    }
+    ses_client_wake(c);
 }
 
 void ses_client_target_of(struct ses_target *out, const struct ses_map_node *node)
@@ -140,9 +138,9 @@ enum ses_err ses_client_start(struct ses_client *c, const struct ses_map_node *n
     return SES_OK;
 }
 
-enum ses_err ses_client_wait(struct ses_client *c)
+enum ses_err ses_client_wait(struct ses_client *c, const bool *done)
 {
-    while (c->in_flight > 0 && !ses_client_stopped(c)) {
+    while (!*done && !ses_client_stopped(c)) {
         const enum ses_err err = run(c);
         if (err != SES_OK) {
             ses_client_close_net(c); /* answers what is under way: cookies end with the call */
@@ -157,6 +155,7 @@ enum ses_err ses_client_wait(struct ses_client *c)
 }
 
 struct one_answer {
+    bool done;
     enum ses_err err;
     struct ses_buf *out;
 };
@@ -165,6 +164,7 @@ static void on_one(void *cookie, enum ses_err err, const uint8_t *body, size_t l
 {
     struct one_answer *answer = cookie;
     answer->err = err == SES_OK ? ses_buf_append(answer->out, body, len) : err;
+    answer->done = true;
 }
 
 enum ses_err ses_client_ask(struct ses_client *c, const struct ses_map_node *node,
@@ -173,7 +173,7 @@ enum ses_err ses_client_ask(struct ses_client *c, const struct ses_map_node *nod
 {
     struct one_answer answer = {.err = SES_ERR_TIMEOUT, .out = out};
     SES_TRY(ses_client_start(c, node, proto, login, body, len, deadline_ms, on_one, &answer));
-    SES_TRY(ses_client_wait(c));
+    SES_TRY(ses_client_wait(c, &answer.done));
     return answer.err;
 }
 
@@ -208,7 +208,7 @@ static void on_pause_over(void *cookie)
 {
     struct pause *pause = cookie;
     pause->timer = NULL;
-    stop_loop(pause->client);
+    ses_client_wake(pause->client);
 }
 
 enum ses_err ses_client_run_for(struct ses_client *c, uint64_t ms)

@@ -42,13 +42,6 @@ struct watch {
 
 /* ---- flows ---- */
 
-static void wake(struct watch *w)
-{
-    if (w->client->running) {
-        ses_uv_stop(w->client->uv);
-    }
-}
-
 static void on_open(void *cookie, struct ses_flow *flow)
 {
     struct seat *seat = cookie;
@@ -85,7 +78,7 @@ static void on_frame(void *cookie, struct ses_flow *flow, const uint8_t *body, s
     }
     w->last = frame;
     w->queue_bytes += len;
-    wake(w);
+    ses_client_wake(w->client);
 }
 
 static void on_writable(void *cookie, struct ses_flow *flow)
@@ -110,7 +103,7 @@ static void on_close(void *cookie, struct ses_flow *flow, enum ses_err why)
     fail_seat(seat);
     ses_logf(&seat->watch->client->log, SES_LOG_DEBUG, "watch", "a member's stream ended: %s",
              ses_err_text(why));
-    wake(seat->watch);
+    ses_client_wake(seat->watch->client);
 }
 
 static const struct ses_flow_events events = {

@@ -45,13 +45,14 @@ uint32_t ses_fetch_answered(const struct ses_fetch *f)
     return cnt;
 }
 
-/* Members that may still end up counting: done, or at work and not partial. */
+/* Members that may soon end up counting: done, or at work, not partial and not slow. */
 static uint32_t hopeful(const struct ses_fetch *f)
 {
     uint32_t cnt = 0;
     for (uint32_t i = 0; i < f->member_cnt; i++) {
         const struct ses_fetch_member *m = &f->members[i];
-        const bool at_work = m->state == SES_FETCH_READY || m->state == SES_FETCH_ASKED;
+        const bool at_work =
+            (m->state == SES_FETCH_READY || m->state == SES_FETCH_ASKED) && !m->slow;
         cnt += m->counts && !m->partial && (at_work || m->state == SES_FETCH_DONE);
     }
     return cnt;
@@ -100,19 +101,21 @@ void ses_fetch_failed(struct ses_fetch *f, uint32_t member, enum ses_err err)
     f->members[member].err = err;
 }
 
+void ses_fetch_slow(struct ses_fetch *f, uint32_t member)
+{
+    SES_ASSERT(member < f->member_cnt);
+    f->members[member].slow = true;
+}
+
 bool ses_fetch_finished(const struct ses_fetch *f)
 {
-    for (uint32_t i = 0; i < f->member_cnt; i++) {
-        const enum ses_fetch_member_state state = f->members[i].state;
-        if (state == SES_FETCH_ASKED || (state == SES_FETCH_READY && !f->full)) {
-            return false;
-        }
-    }
-    if (f->full || hopeful(f) >= f->wanted) {
+    if (ses_fetch_answered(f) >= f->wanted) {
         return true;
     }
     for (uint32_t i = 0; i < f->member_cnt; i++) {
-        if (f->members[i].state == SES_FETCH_IDLE) {
+        const enum ses_fetch_member_state state = f->members[i].state;
+        const bool open = state == SES_FETCH_READY || state == SES_FETCH_IDLE;
+        if (state == SES_FETCH_ASKED || (open && !f->full)) {
             return false;
         }
     }

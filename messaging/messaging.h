@@ -277,6 +277,7 @@ struct ses_fetch_member {
     struct ses_node_id node_id;
     bool counts; /* Active: counts for the quorum */
     bool partial;
+    bool slow; /* another one was asked in its place; its answer still counts */
     enum ses_fetch_member_state state;
     uint32_t page_cnt;
     enum ses_err err;
@@ -314,7 +315,10 @@ SES_CHECKED enum ses_err ses_fetch_page(struct ses_fetch *fetch, uint32_t member
                                         const struct ses_inbox_state *state, const uint8_t *body,
                                         size_t len, struct ses_refusal *refusal);
 void ses_fetch_failed(struct ses_fetch *fetch, uint32_t member, enum ses_err err);
-/* Nothing is under way and nothing more is to be asked. */
+/* The member takes long: another one is asked too. */
+void ses_fetch_slow(struct ses_fetch *fetch, uint32_t member);
+/* Enough members have answered (what is still under way may be forgotten), or nothing is under way
+ * and nobody is left to ask. */
 bool ses_fetch_finished(const struct ses_fetch *fetch);
 /* Members that answered completely and count. */
 uint32_t ses_fetch_answered(const struct ses_fetch *fetch);

@@ -121,6 +121,10 @@ static void run(struct ses_fetch *f, const struct ses_inbox_state *state)
         }
         TAP_MUST(cnt > 0);
         const unsigned pick = (unsigned)ses_random_below(tap_random(), cnt);
+        if (ses_random_below(tap_random(), 4) == 0) {
+            ses_fetch_slow(f, way[pick].member); /* may still answer, now or never */
+            continue;
+        }
         serve(f, state, way[pick].member, &way[pick].ask);
         way[pick] = way[--cnt];
     }
@@ -177,6 +181,32 @@ static void test_quorum_reads_everything(void)
         ses_fetch_free(&f);
         ses_inbox_free(&state);
     }
+}
+
+/* A member that hangs is replaced before it fails; its late answer counts. */
+static void test_slow_members(void)
+{
+    struct ses_fetch f;
+    struct ses_retrieve first;
+    struct ses_retrieve ask;
+    uint32_t slow;
+    uint32_t member;
+    make_world(MEMBERS);
+    begin(&f, NULL, MEMBERS, 1);
+    TAP_MUST(ses_fetch_next(&f, &slow, &first));
+    TAP_OK(!ses_fetch_next(&f, &member, &ask));
+    ses_fetch_slow(&f, slow);
+    TAP_OK(!ses_fetch_finished(&f));
+    TAP_MUST(ses_fetch_next(&f, &member, &ask));
+    TAP_OK(member != slow);
+    TAP_OK(!ses_fetch_next(&f, &member, &ask));
+    while (!ses_fetch_finished(&f)) { /* the slow one comes back to life */
+        serve(&f, NULL, slow, &first);
+        (void)(f.members[slow].state == SES_FETCH_READY && ses_fetch_next(&f, &slow, &first));
+    }
+    TAP_EQ(1, ses_fetch_answered(&f));
+    check_complete(&f);
+    ses_fetch_free(&f);
 }
 
 static void test_too_few_answer(void)
@@ -292,6 +322,7 @@ static void test_refusal(void)
 int main(void)
 {
     TAP_RUN(test_quorum_reads_everything);
+    TAP_RUN(test_slow_members);
     TAP_RUN(test_too_few_answer);
     TAP_RUN(test_partial_and_leaving_do_not_count);
     TAP_RUN(test_liars);
