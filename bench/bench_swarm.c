@@ -11,7 +11,7 @@
 
 #include "tests/e2e/raw.h"
 
-#define INBOXES 16u
+#define INBOXES 8u /* logins of one connection */
 #define BODY_BYTES 8192u
 #define STORES_MAX 1000000u
 
@@ -180,10 +180,16 @@ static uint64_t inbox_read(struct load *load, const struct inbox *inbox)
         ses_writer_init(&w, frame, sizeof frame);
         ses_retrieve_write(&w, &ask);
         SES_ASSERT(ses_writer_done(&w) == SES_OK);
-        if (raw_request(&load->raw, &load->raw.nodes[0], SES_PROTO_RETRIEVE, inbox->owner, frame,
-                        w.len, &answer) == SES_OK &&
-            ses_response_begin(&r, answer.bytes, answer.len, &ok, &refusal) == SES_OK && ok) {
+        enum ses_err err = raw_request(&load->raw, &load->raw.nodes[0], SES_PROTO_RETRIEVE,
+                                       inbox->owner, frame, w.len, &answer);
+        if (err == SES_OK) {
+            err = ses_response_begin(&r, answer.bytes, answer.len, &ok, &refusal);
+        }
+        if (err == SES_OK && ok) {
             ses_page_read(&r, &page);
+        } else {
+            load->failed++;
+            load->last_err = err == SES_OK ? refusal.status : err;
         }
         ses_buf_free(&answer);
         records += page.record_cnt;
@@ -201,8 +207,9 @@ static void reads_run(struct load *load)
         records += inbox_read(load, &load->inboxes[i]);
     }
     const double seconds = (double)(ses_mono_ns() - begin) / 1e9;
-    printf("%-28s %8.0f /s   %llu records of %u bytes, one reader\n", "records retrieved",
-           (double)records / seconds, (unsigned long long)records, BODY_BYTES);
+    printf("%-28s %8.0f /s   %llu records of %u bytes, one reader%s%s\n", "records retrieved",
+           (double)records / seconds, (unsigned long long)records, BODY_BYTES,
+           load->failed > 0 ? ": " : "", load->failed > 0 ? ses_err_text(load->last_err) : "");
 }
 
 int main(int argc, char **argv)
@@ -229,8 +236,8 @@ int main(int argc, char **argv)
         stores_run(&load, 1);
         load.store_cnt = (uint32_t)stores;
         stores_run(&load, (uint32_t)in_flight);
-        ok = load.failed == 0;
         reads_run(&load);
+        ok = load.failed == 0;
     }
     for (uint32_t i = 0; i < INBOXES; i++) {
         ses_identity_free(load.inboxes[i].owner);
