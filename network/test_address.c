@@ -82,11 +82,19 @@ static void test_multiaddr(void)
 static void test_bad_multiaddr(void)
 {
     struct ses_multiaddr addr;
-    const char *const malformed[] = {
-        "",          "ip4/1.2.3.4/tcp/1",    "/ip4/1.2.3/tcp/1",      "/ip4/1.2.3.4/tcp/65536",
-        "/ip4",      "/ip4/1.2.3.4/tcp/",    "/ip4/1.2.3.4/tcp/1x",   "/ip4/1.2.3.4/tcp/1/",
-        "/dns4//tcp/1", "/dns4/a b/tcp/1",   "/ip6/1.2.3.4/tcp/1",    "/ip4/1.2.3.4/tcp/-1",
-        "/ip4/1.2.3.4/tcp/1/p2p/nonsense0"};
+    const char *const malformed[] = {"",
+                                     "ip4/1.2.3.4/tcp/1",
+                                     "/ip4/1.2.3/tcp/1",
+                                     "/ip4/1.2.3.4/tcp/65536",
+                                     "/ip4",
+                                     "/ip4/1.2.3.4/tcp/",
+                                     "/ip4/1.2.3.4/tcp/1x",
+                                     "/ip4/1.2.3.4/tcp/1/",
+                                     "/dns4//tcp/1",
+                                     "/dns4/a b/tcp/1",
+                                     "/ip6/1.2.3.4/tcp/1",
+                                     "/ip4/1.2.3.4/tcp/-1",
+                                     "/ip4/1.2.3.4/tcp/1/p2p/nonsense0"};
     for (size_t i = 0; i < SES_COUNT(malformed); i++) {
         TAP_OK(ses_multiaddr_parse(&addr, malformed[i]) != SES_OK);
         TAP_EQ(0, addr.len);

@@ -200,15 +200,15 @@ static void test_broken_peers(void)
         uint16_t flags;
         uint32_t id, len;
     } bad[] = {
-        {4, 0, 0, 0},                              /* no such type */
-        {0, 16, 1, 0},                             /* no such flag */
-        {1, 1, 2, 0},                              /* our parity */
-        {1, 1, 0, 0},                              /* stream 0 */
-        {2, 1, 1, 0},                              /* ping on a stream */
-        {3, 0, 1, 0},                              /* go-away on a stream */
-        {0, 1, 1, SES_YAMUX_WINDOW_BYTES + 1},     /* more than the window */
-        {1, 1, 1, UINT32_MAX},                     /* window beyond 2^32 */
-        {0, 0, 77, SES_YAMUX_WINDOW_MAX + 1},      /* endless frame for a stream that is gone */
+        {4, 0, 0, 0},                          /* no such type */
+        {0, 16, 1, 0},                         /* no such flag */
+        {1, 1, 2, 0},                          /* our parity */
+        {1, 1, 0, 0},                          /* stream 0 */
+        {2, 1, 1, 0},                          /* ping on a stream */
+        {3, 0, 1, 0},                          /* go-away on a stream */
+        {0, 1, 1, SES_YAMUX_WINDOW_BYTES + 1}, /* more than the window */
+        {1, 1, 1, UINT32_MAX},                 /* window beyond 2^32 */
+        {0, 0, 77, SES_YAMUX_WINDOW_MAX + 1},  /* endless frame for a stream that is gone */
     };
     for (size_t i = 0; i < SES_COUNT(bad); i++) {
         end_init(&e, false);
@@ -322,8 +322,7 @@ static void test_random_frames(void)
                                      ? (uint8_t)ses_random_below(random, 3)
                                      : 3;
             enum ses_err err = give(&e, type, (uint16_t)ses_random_below(random, 16),
-                                    type == 2 ? 0 : (uint32_t)ses_random_below(random, 40),
-                                    len);
+                                    type == 2 ? 0 : (uint32_t)ses_random_below(random, 40), len);
             if (err == SES_OK && type == 0) {
                 err = ses_yamux_recv(&e.mux, wire, len, ++e.now_us);
             }
@@ -338,8 +337,8 @@ static void test_random_frames(void)
                     ses_yamux_reset(&e.mux, s);
                 }
             }
-            TAP_OK(ses_yamux_pull(&e.mux, wire, 1 + ses_random_below(random, 60000),
-                                  ++e.now_us) <= sizeof wire);
+            TAP_OK(ses_yamux_pull(&e.mux, wire, 1 + ses_random_below(random, 60000), ++e.now_us) <=
+                   sizeof wire);
         }
         end_free(&e);
         TAP_EQ(e.stream_cnt, e.done_cnt);
