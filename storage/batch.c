@@ -28,6 +28,11 @@ struct ses_op *ses_op_pop(struct ses_op_list *list)
 void ses_task_push(struct ses_store *store, struct ses_task *task)
 {
     task->next = NULL;
+    if (store->fatal) { /* no batch will come any more */
+        task->err = SES_ERR_IO;
+        task->done(task, store);
+        return;
+    }
     if (store->tasks == NULL) {
         store->tasks_end = &store->tasks;
     }

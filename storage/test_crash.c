@@ -137,8 +137,9 @@ static void check_after(bool have_before, uint32_t others)
     TAP_EQ(0, stats.corrupt_reads);
 }
 
-/* One life, crash at change number `at`, second life, second crash at once, third life. */
-static bool crash_at(uint64_t at, enum index_fate fate)
+/* One life that ends at change number `at`, by a kill or by power loss; a second that ends with
+ * power loss; a third. */
+static bool crash_at(uint64_t at, enum index_fate fate, bool power_loss)
 {
     begin();
     TAP_ERR(SES_OK, kit_open(&kit));
@@ -153,7 +154,11 @@ static bool crash_at(uint64_t at, enum index_fate fate)
     /* somebody read before the crash; with a lost index everything may come twice, but not less */
     have_before = before.err == SES_OK;
     kit_abandon(&kit);
-    test_disk_crash(disk);
+    if (power_loss) {
+        test_disk_crash(disk);
+    } else {
+        test_disk_kill(disk);
+    }
     decide_index(at > 20 ? fate : fate == INDEX_OLD ? INDEX_GONE : fate);
     for (int life = 0; life < 2; life++) {
         TAP_ERR(SES_OK, kit_open(&kit));
@@ -188,7 +193,7 @@ static bool crash_at(uint64_t at, enum index_fate fate)
 static void enumerate(enum index_fate fate)
 {
     uint64_t at = 1;
-    while (crash_at(at, fate)) {
+    while (crash_at(at, fate, true) && crash_at(at, fate, false)) {
         at++;
     }
     printf("# %u crash points\n", (unsigned)at);
@@ -257,11 +262,33 @@ static void test_failed_sync_is_fatal(void)
         TAP_OK(!acknowledged(n) || kit_box_has(&box, &records[n].ids.id));
     }
     TAP_OK(acked < PUTS);
-    kit_close(&kit); /* can still be closed in good order */
+    TAP_EQ(acked, box.cnt); /* and what was not acknowledged is not served */
+    kit_close(&kit);        /* can still be closed in good order */
     test_disk_crash(disk);
     kit.fatal_cnt = 0;
     TAP_ERR(SES_OK, kit_open(&kit));
     check_after(false, 0);
+    kit_abandon(&kit);
+    end();
+}
+
+/* A signature that was being made when the disk failed is not handed out. */
+static void test_no_receipt_after_failure(void)
+{
+    begin();
+    TAP_ERR(SES_OK, kit_open(&kit));
+    kit_put_start(&kit, &put_of[0], &records[0], KIT_REPLICA);
+    TAP_OK(test_loop_run(kit.loop, NULL));
+    test_loop_skip(kit.loop, 1000);
+    test_disk_fail_sync_at(disk, 1);
+    kit_put_start(&kit, &put_of[1], &records[1], KIT_REPLICA);
+    struct kit_put again; /* signed only */
+    kit_put_start(&kit, &again, &records[0], KIT_REPLICA);
+    TAP_OK(test_loop_run(kit.loop, NULL));
+    TAP_EQ(1, kit.fatal_cnt);
+    TAP_OK(put_of[1].done && again.done);
+    TAP_ERR(SES_ERR_IO, put_of[1].err);
+    TAP_ERR(SES_ERR_IO, again.err);
     kit_abandon(&kit);
     end();
 }
@@ -413,6 +440,7 @@ int main(void)
     TAP_RUN(test_crash_with_old_index);
     TAP_RUN(test_crash_in_recovery);
     TAP_RUN(test_failed_sync_is_fatal);
+    TAP_RUN(test_no_receipt_after_failure);
     TAP_RUN(test_no_space);
     TAP_RUN(test_disk_low_marks);
     TAP_RUN(test_accepted_late);

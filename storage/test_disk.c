@@ -387,6 +387,12 @@ static void tear(struct test_disk *disk, struct ses_file *file)
     file->now = after;
 }
 
+void test_disk_kill(struct test_disk *disk)
+{
+    disk->stop_at = 0;
+    disk->fail_sync_at = 0;
+}
+
 void test_disk_crash(struct test_disk *disk)
 {
     for (uint32_t i = 0; i < disk->file_cnt; i++) {
@@ -398,8 +404,7 @@ void test_disk_crash(struct test_disk *disk)
         copy(&file->old, &file->now);
         file->durable = true;
     }
-    disk->stop_at = 0;
-    disk->fail_sync_at = 0;
+    test_disk_kill(disk);
 }
 
 void test_disk_fail_sync_at(struct test_disk *disk, uint64_t n)

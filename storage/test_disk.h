@@ -19,6 +19,8 @@ const struct ses_disk *test_disk_door(struct test_disk *disk);
 void test_disk_stop_at(struct test_disk *disk, uint64_t n);
 /* Operations that changed something so far. */
 uint64_t test_disk_changes(const struct test_disk *disk);
+/* The process was killed, the machine stays on: all that was written can be read. */
+void test_disk_kill(struct test_disk *disk);
 /* Power comes back: what was not synced is lost, kept or torn. */
 void test_disk_crash(struct test_disk *disk);
 /* The n-th sync from now fails, once. */

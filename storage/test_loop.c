@@ -219,6 +219,10 @@ static void finish(struct test_loop *loop, struct item *item)
 bool test_loop_step(struct test_loop *loop)
 {
     SES_ASSERT(!loop->threads);
+    if (loop->timers != NULL && loop->timers->due_ms <= loop->mono_ms) {
+        fire_first(loop);
+        return true;
+    }
     struct item *item = pop(&loop->todo);
     if (item != NULL) {
         item->run(item->cookie);
