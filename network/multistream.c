@@ -73,17 +73,19 @@ static enum ses_err message_find(const uint8_t *in, size_t len, size_t *total, c
                                  size_t *text_len)
 {
     struct ses_reader r;
-    ses_reader_init(&r, in, len);
+    const size_t head_max = len < 2 ? len : 2; /* two bytes hold more than the limit */
+    ses_reader_init(&r, in, head_max);
     const uint64_t want = ses_read_varint(&r);
     if (r.err == SES_ERR_TRUNCATED) {
-        return len < 2 ? SES_ERR_AGAIN : SES_ERR_TOO_LARGE; /* two bytes hold more than the limit */
+        return len < 2 ? SES_ERR_AGAIN : SES_ERR_TOO_LARGE;
     }
     SES_TRY(r.err);
+    const size_t head = head_max - r.left;
     SES_REQUIRE(want <= SES_MSS_MESSAGE_MAX, SES_ERR_TOO_LARGE);
-    SES_REQUIRE(want <= r.left, SES_ERR_AGAIN);
-    *text = r.at;
+    SES_REQUIRE(want <= len - head, SES_ERR_AGAIN);
+    *text = in + head;
     *text_len = (size_t)want;
-    *total = len - r.left + (size_t)want;
+    *total = head + (size_t)want;
     return SES_OK;
 }
 
