@@ -304,9 +304,11 @@ struct ses_client_received {
     int more;            /* a limit ended the call: call again */
 };
 /* Asks wanted = m - W + 1 members of the own swarm for what is new, merges, opens, and hands over
- * each message once, oldest first. A message counts as delivered, on disk, after on_message
- * returned 0: after a crash in between it comes again. *out (may be NULL) is filled also on error.
- * SES_CLIENT_UNREACHABLE if no member answered; with some but fewer than wanted: SES_CLIENT_OK. */
+ * each message once, oldest first. What on_message took is on disk as delivered when the call
+ * returns; if the process dies before, it comes again (same uuid). *out (may be NULL) is filled
+ * also on error. Publishes the own card if it never was. on_message may call ses_client_stop: what
+ * it has not seen comes next time. SES_CLIENT_UNREACHABLE if no member answered; with some but
+ * fewer than wanted: SES_CLIENT_OK. */
 SES_CLIENT_API SES_CLIENT_CHECKED int
 ses_client_receive(struct ses_client *client, ses_client_message_fn *on_message, void *cookie,
                    struct ses_client_received *out, struct ses_client_note *note);

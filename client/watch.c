@@ -253,6 +253,24 @@ static enum ses_err receive_all(struct watch *w, struct ses_note *note)
     return SES_OK;
 }
 
+/* Does another epoch change who serves us? */
+static bool members_moved(struct watch *w)
+{
+    struct ses_client *c = w->client;
+    struct ses_swarm_view view;
+    if (ses_client_view(c, &w->inbox, &view, NULL) != SES_OK || view.cnt != w->seat_cnt ||
+        ses_read_quorum(view.active_cnt) != w->wanted) {
+        return true;
+    }
+    for (uint32_t i = 0; i < w->seat_cnt; i++) {
+        const struct ses_map_node *node = ses_map_find(&c->registry.map, &w->seats[i].node_id);
+        if (node == NULL || node->row.swarm != view.swarm) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static enum ses_err care(struct watch *w, struct ses_note *note)
 {
     struct ses_client *c = w->client;
@@ -263,7 +281,10 @@ static enum ses_err care(struct watch *w, struct ses_note *note)
     }
     w->care_ms = now + CARE_MS;
     SES_TRY(ses_client_need_map(c, false, note));
-    w->rebuild = w->rebuild || c->registry.map.epoch != w->epoch;
+    if (c->registry.map.epoch != w->epoch) {
+        w->rebuild = w->rebuild || members_moved(w);
+        w->epoch = c->registry.map.epoch;
+    }
     ses_client_keep_card(c, true);
     SES_TRY(ses_client_flush_due(c, false, &left, note));
     return now >= w->receive_ms ? receive_all(w, note) : SES_OK;
