@@ -8,12 +8,19 @@
 
 #define PLAIN_BYTES (8192u - SES_ENVELOPE1_OUTER_BYTES - SES_AEAD_TAG_BYTES)
 
+static struct ses_identity *identity;
+
+static void free_identity(void)
+{
+    ses_identity_free(identity);
+}
+
 static const struct ses_identity *recipient(void)
 {
-    static struct ses_identity *identity;
     static const uint8_t seed[32] = {2};
     if (identity == NULL) {
         SES_ASSERT(ses_crypto_init() == SES_OK && ses_identity_new(&identity, seed) == SES_OK);
+        SES_ASSERT(atexit(free_identity) == 0);
     }
     return identity;
 }
