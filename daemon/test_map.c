@@ -154,6 +154,26 @@ static void test_a_lying_chain_changes_nothing(void)
     world_free(w);
 }
 
+/* A delta that leaves a change out does not give the root: the whole registry is asked for. */
+static void test_incomplete_delta(void)
+{
+    struct world *w = world_new(3, 1);
+    const struct ses_node_id *id = &w->map.nodes[0].row.node_id;
+    w->map.nodes[0].row.status = SES_NODE_DECOMMISSIONING;
+    world_advance_epoch(w);
+    world_run(w, 30000);
+    for (uint32_t i = 0; i < 3; i++) {
+        struct ses_daemon_status *s = status_of(w, i);
+        TAP_EQ(6, s->epoch);
+        TAP_EQ(2, s->active_cnt);
+        if (ses_equal(&s->node_id, id, sizeof *id)) {
+            TAP_EQ(SES_NODE_DECOMMISSIONING, s->node_status);
+        }
+        ses_free(s);
+    }
+    world_free(w);
+}
+
 static void test_another_chain(void)
 {
     struct world *w = world_new(1, 1);
@@ -234,6 +254,7 @@ int main(void)
     TAP_RUN(test_only_active_members_count);
     TAP_RUN(test_chain_away);
     TAP_RUN(test_a_lying_chain_changes_nothing);
+    TAP_RUN(test_incomplete_delta);
     TAP_RUN(test_another_chain);
     TAP_RUN(test_store_of_another_node);
     TAP_RUN(test_not_registered);
