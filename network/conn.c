@@ -505,11 +505,12 @@ static bool flush_kept(struct ses_conn *conn)
     if (conn->out.len == 0) {
         return true;
     }
-    const bool all = write_some(conn, conn->out.bytes, conn->out.len, &done);
+    const bool all =
+        write_some(conn, conn->out.bytes + conn->out_at, conn->out.len - conn->out_at, &done);
+    conn->out_at += done;
     if (all) {
         ses_buf_free(&conn->out);
-    } else {
-        ses_buf_consume(&conn->out, done);
+        conn->out_at = 0;
     }
     return all;
 }

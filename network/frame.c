@@ -3,7 +3,7 @@
 #include <string.h>
 
 /* A first reservation that a stranger gets for announcing a long frame. */
-#define FRAME_RESERVE_BYTES 4096u
+#define FRAME_RESERVE_BYTES 16384u
 
 static enum ses_err head_take(struct ses_frames *f, const uint8_t **in, size_t *left)
 {
@@ -27,12 +27,16 @@ static enum ses_err head_take(struct ses_frames *f, const uint8_t **in, size_t *
     return SES_ERR_AGAIN;
 }
 
-/* Keeps a piece of the body; grows with what has arrived, not with what was announced. */
+/* Keeps a piece of the body. The buffer grows four-fold, which costs few copies, and never to far
+ * more than has arrived, whatever was announced. */
 static enum ses_err body_keep(struct ses_frames *f, const uint8_t *bytes, size_t len)
 {
-    if (f->body.cap == 0) {
-        SES_TRY(ses_buf_reserve(&f->body,
-                                f->want < FRAME_RESERVE_BYTES ? f->want : FRAME_RESERVE_BYTES));
+    const size_t need = f->body.len + len;
+    if (need > f->body.cap) {
+        size_t cap = f->body.cap == 0 ? FRAME_RESERVE_BYTES : 4 * f->body.cap;
+        cap = cap < need ? need : cap;
+        cap = cap < f->want ? cap : f->want;
+        SES_TRY(ses_buf_reserve(&f->body, cap - f->body.len));
     }
     return ses_buf_append(&f->body, bytes, len);
 }

@@ -127,6 +127,7 @@ struct ses_conn {
     struct ses_peer_id expected;
     struct ses_mss mss;
     struct ses_buf out; /* taken from the muxer, not yet taken by TLS */
+    size_t out_at;      /* bytes of it that TLS has taken */
     struct ses_yamux mux;
     struct ses_due due; /* upgrade, then idle */
     uint64_t active_ms;
@@ -308,6 +309,7 @@ struct ses_listener {
     uv_poll_t poll;
     int fd;
     bool open;
+    struct ses_due due; /* accepts again: there were no descriptors left */
     struct ses_multiaddr addr;
 };
 struct ses_service {

@@ -22,21 +22,21 @@ static void conn_detach(struct ses_link *link)
     }
 }
 
+/* The registry may have changed: a new key makes what was proven or is being proven void. */
 static void target_set(struct ses_link *link, const struct ses_target *target)
 {
     const bool same_key =
         memcmp(&link->target.public_key, &target->public_key, sizeof target->public_key) == 0;
-    if (link->dial != NULL && !same_key) {
-        return; /* the dial under way borrows the target; requests after it see the new one */
-    }
-    if (link->dial == NULL) {
-        link->target = *target;
-    }
     if (!same_key) {
+        if (link->dial != NULL) {
+            ses_dial_cancel(link->dial);
+            link->dial = NULL;
+        }
         conn_detach(link);
         ses_sha256(&link->key_hash,
                    SES_PARTS(SES_PART(target->public_key.bytes, sizeof target->public_key.bytes)));
     }
+    link->target = *target;
 }
 
 enum ses_err ses_link_get(struct ses_link **out, struct ses_host *host,

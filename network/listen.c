@@ -8,6 +8,27 @@
 
 #define BACKLOG 512
 #define ACCEPTS_PER_TURN 64
+#define PAUSE_MS 200u
+
+static void listener_ready(uv_poll_t *poll, int status, int events);
+
+static void listener_resume(struct ses_due *due)
+{
+    struct ses_listener *l =
+        (struct ses_listener *)((uint8_t *)due - offsetof(struct ses_listener, due));
+    (void)uv_poll_start(&l->poll, UV_READABLE, listener_ready);
+}
+
+/* Without descriptors the waiting connection would wake the loop without end. */
+static void listener_pause(struct ses_listener *l)
+{
+    ses_logf(l->host->params.log, SES_LOG_WARN, "network",
+             "no file descriptors left: raise the limit (ulimit -n)");
+    l->due.fire = listener_resume;
+    if (ses_due_set(&l->host->dues, &l->due, ses_host_now_ms() + PAUSE_MS) == SES_OK) {
+        (void)uv_poll_stop(&l->poll);
+    }
+}
 
 static void listener_ready(uv_poll_t *poll, int status, int events)
 {
@@ -19,8 +40,7 @@ static void listener_ready(uv_poll_t *poll, int status, int events)
         const int fd = accept4(l->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
             if (errno == EMFILE || errno == ENFILE) {
-                ses_logf(l->host->params.log, SES_LOG_WARN, "network",
-                         "no file descriptors left: raise the limit (ulimit -n)");
+                listener_pause(l);
             }
             return;
         }
@@ -184,6 +204,7 @@ void ses_listener_close(struct ses_listener *l)
         return;
     }
     l->open = false;
+    ses_due_clear(&l->host->dues, &l->due);
     (void)uv_poll_stop(&l->poll);
     (void)close(l->fd);
     uv_close((uv_handle_t *)&l->poll, listener_closed);

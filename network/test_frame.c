@@ -90,7 +90,7 @@ static void test_announced_memory(void)
     uint8_t sum = 0;
     TAP_EQ(0, feed(&f, head, ses_frame_head(head, 1 << 20), 1, &err, &sum));
     TAP_EQ(0, feed(&f, head, 1, 1, &err, &sum));
-    TAP_OK(f.body.cap <= 4096);
+    TAP_OK(f.body.cap <= 16384);
     TAP_OK(!ses_frames_idle(&f));
     ses_frames_free(&f);
 }

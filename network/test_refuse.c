@@ -221,6 +221,7 @@ static void test_close_during_request(void)
     test_run(&t);
     TAP_EQ(1, reply.cnt);
     TAP_ERR(SES_ERR_CLOSED, reply.err);
+    ses_free(reply.body);
     ses_host_free(client);
     /* Now with the request in the handler's hands. */
     client = test_client(&t);
