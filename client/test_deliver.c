@@ -5,6 +5,7 @@
 
 #include "base/tap.h"
 #include "client/client_internal.h"
+#include "client/test_tmp.h"
 
 static char root[] = "/tmp/ses-client-deliver-XXXXXX";
 static struct ses_identity *alice, *eve;
@@ -268,5 +269,6 @@ int main(void)
     TAP_RUN(test_stop_keeps_the_rest);
     ses_identity_free(alice);
     ses_identity_free(eve);
+    test_tmp_remove(root);
     return tap_done();
 }

@@ -8,6 +8,7 @@
 
 #include "base/tap.h"
 #include "client/client_internal.h"
+#include "client/test_tmp.h"
 
 #define MAGIC "testfil\x01"
 
@@ -186,5 +187,6 @@ int main(void)
     TAP_RUN(test_sweep);
     TAP_RUN(test_lock_excludes);
     TAP_RUN(test_folders);
+    test_tmp_remove(folder);
     return tap_done();
 }

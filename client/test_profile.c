@@ -5,6 +5,7 @@
 
 #include "base/tap.h"
 #include "client/client_internal.h"
+#include "client/test_tmp.h"
 
 static char root[] = "/tmp/ses-client-profile-XXXXXX";
 static struct ses_client_note note;
@@ -366,5 +367,6 @@ int main(void)
     TAP_RUN(test_send_refuses_bad_input);
     TAP_RUN(test_offline);
     TAP_RUN(test_stop_before_a_call);
+    test_tmp_remove(root);
     return tap_done();
 }
