@@ -3,7 +3,7 @@
  *   keys     ML-KEM-768 (FIPS 203), ML-DSA-65 (FIPS 204), Ed25519 for libp2p peer ids
  *   secrecy  XChaCha20-Poly1305, Argon2id, guarded memory
  *   hashes   SHA-2, SHA-3, KMAC256, BLAKE2b, BLAKE3 with the two domain-separated forms H and B
- *   trees    MT and MS (RFC 6962 shape), paths, the 16-ary state trie
+ *   trees    MT and MS (RFC 6962 shape), paths, the 16-ary state trie, the forest and its proofs
  *   people   identity from a seed, Session ID, recovery phrase, encrypted identity file
  *
  * Fixed-size byte strings are structs, so that keys, ids and hashes cannot be swapped. Nothing here
@@ -357,5 +357,7 @@ SES_CHECKED enum ses_err ses_vault_open(void *secret, size_t *len, enum ses_vaul
 
 /* ---- OpenSSL objects for network's TLS, the one place outside that needs them: see
  * network/tls.c, which generates its own ephemeral P-256 certificate key. ---- */
+
+#include "crypto/forest.h" /* segments, sums, root; crypto/proof.h: proofs about them */
 
 #endif
