@@ -44,7 +44,9 @@ SES_CHECKED enum ses_err ses_multiaddr_text(char *out, size_t cap, const uint8_t
 
 /* ---- event loop on libuv ---- */
 struct ses_uv;
+/* Makes the process ignore SIGPIPE: a peer that closes early is an error, not the end. */
 SES_CHECKED enum ses_err ses_uv_new(struct ses_uv **out);
+/* After everything that lives on the loop (hosts, servers) is closed. */
 void ses_uv_free(struct ses_uv *uv);
 const struct ses_loop *ses_uv_loop(struct ses_uv *uv);
 /* Runs until ses_uv_stop; may be run again. */
@@ -105,7 +107,9 @@ struct ses_request {
     uint64_t deadline_ms;   /* from now; 0: the protocol's own */
     ses_reply_fn *on_reply; /* exactly once, also when the host closes (ERR_CLOSED);
                                `body` borrowed for the call. Errors: UNREACHABLE, TIMEOUT,
-                               PEER, PEER_IDENTITY, NOT_POST_QUANTUM, FULL, CLOSED */
+                               PEER, PEER_IDENTITY, NOT_POST_QUANTUM, FULL, CLOSED, and of the
+                               login UNAUTHORISED, RATE. SES_OK brings the peer's frame, which may
+                               be a refusal: also of its network layer (UNAUTHORISED, RATE) */
     void *cookie;
 };
 
@@ -120,7 +124,9 @@ struct ses_flow_events {
     void (*on_frame)(void *cookie, struct ses_flow *flow, const uint8_t *body, size_t len);
     void (*on_writable)(void *cookie, struct ses_flow *flow); /* after ERR_AGAIN */
     void (*on_close)(void *cookie, struct ses_flow *flow,
-                     enum ses_err why); /* last call; then gone */
+                     enum ses_err why); /* last call; then gone. SES_OK: both sides closed it;
+                                           CLOSED: reset, or the connection is lost; else why it
+                                           could not be opened */
 };
 typedef enum ses_err ses_accept_fn(void *cookie, struct ses_flow *flow,
                                    const struct ses_flow_events **events, void **flow_cookie);
@@ -153,8 +159,11 @@ struct ses_call_base {
 };
 
 /* Shorthands. `request` reports errors that are known at once by its result and then does not call
- * back. flow_send: ERR_AGAIN when the queue is full (nothing was taken, on_writable follows),
- * ERR_TOO_LARGE, ERR_CLOSED. */
+ * back. flow_send: ERR_AGAIN when the queue is full (nothing was taken, on_writable follows) or the
+ * flow is not open yet (on_open follows), ERR_TOO_LARGE, ERR_CLOSED. A protocol has either `serve`
+ * or `accept` (the other gives ERR_EXISTS); NULL takes it out of service. An `accept` that returns
+ * an error refuses the flow with that status: the dialler gets one frame, a refusal, then on_close.
+ * A reply above the protocol's limit (network/limits.c) resets the stream. */
 static inline enum ses_err ses_net_request(struct ses_net *net, const struct ses_request *request)
 {
     return net->ops->request(net, request);
@@ -260,7 +269,9 @@ SES_CHECKED enum ses_err ses_host_ping(struct ses_net *host, const char *multiad
                                        void *cookie);
 void ses_host_stats(const struct ses_net *host, struct ses_host_stats *out);
 /* Stops accepting, lets calls in progress finish for at most `drain_ms`, then closes everything and
- * calls `on_closed`; free after that. */
+ * calls `on_closed`, once every call that the application holds is answered; free after that, or in
+ * it. Freed without having been closed, it closes at once, running the loop: not from a callback.
+ */
 void ses_host_close(struct ses_net *host, uint64_t drain_ms, void (*on_closed)(void *cookie),
                     void *cookie);
 void ses_host_free(struct ses_net *host);
