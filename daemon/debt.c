@@ -17,7 +17,7 @@ enum ses_err ses_debts_init(struct ses_daemon *d)
     while (size < d->p.limits.debts_max && size < 1u << 24) {
         size *= 2;
     }
-    d->debts.table = ses_alloc(size, sizeof *d->debts.table);
+    d->debts.table = ses_alloc(size, sizeof(struct debt *));
     SES_REQUIRE(d->debts.table != NULL, SES_ERR_MEMORY);
     d->debts.table_mask = size - 1;
     return SES_OK;

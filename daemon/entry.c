@@ -260,15 +260,19 @@ static void check_place(const struct entry *e, const uint8_t *body, size_t len)
     struct debt *running = ses_debt_find(d, &e->ids.id);
     if (!ses_daemon_serves(d, &e->ids.digest, false)) {
         ses_refuse_swarm(d, e->call, &e->ids.digest);
-    } else if (running != NULL) {
+        return;
+    }
+    if (running != NULL) {
         d->stats.attached++;
         ses_debt_wait(running, e->call, e->put.wait_ms, e->started_ms);
-    } else if (ses_segment_expires_ms(&e->ids.segment) <= ses_daemon_now(d)) {
+        return;
+    }
+    const bool expired = ses_segment_expires_ms(&e->ids.segment) <= ses_daemon_now(d);
+    const bool known = ses_store_has(d->p.store, &e->ids);
+    if (expired || (!known && !clock_fits(d, e->ids.header.ts_ms))) {
         ses_refuse(d, e->call, SES_ERR_CLOCK);
-    } else if (ses_store_has(d->p.store, &e->ids)) {
+    } else if (known) {
         accept_entry(e); /* a retry after the answer was lost: it passed these checks before */
-    } else if (!clock_fits(d, e->ids.header.ts_ms)) {
-        ses_refuse(d, e->call, SES_ERR_CLOCK);
     } else {
         check_writer(e, body, len);
     }
@@ -299,7 +303,8 @@ void ses_entry_serve(void *cookie, struct ses_call *call, const uint8_t *body, s
     struct ses_reader r;
     uint8_t op = 0;
     const struct ses_peer *peer = ses_call_peer(call);
-    if (ses_request_begin(&r, body, len, &op) != SES_OK) {
+    if (ses_request_begin(&r, body, len, &op) != SES_OK ||
+        (op != SES_STORE_PUT && op != SES_STORE_RECEIPTS)) {
         ses_refuse(d, call, SES_ERR_MALFORMED);
     } else if (d->draining || d->map == NULL) {
         ses_refuse(d, call, SES_ERR_UNAVAILABLE);
@@ -307,9 +312,7 @@ void ses_entry_serve(void *cookie, struct ses_call *call, const uint8_t *body, s
         ses_refuse(d, call, SES_ERR_RATE);
     } else if (op == SES_STORE_PUT) {
         serve_put(d, call, body, len);
-    } else if (op == SES_STORE_RECEIPTS) {
-        ses_receipts_serve(d, call, body, len);
     } else {
-        ses_refuse(d, call, SES_ERR_MALFORMED);
+        ses_receipts_serve(d, call, body, len);
     }
 }

@@ -32,7 +32,7 @@ void ses_members_init(struct ses_daemon *d)
 static bool ring_grow(struct link *link)
 {
     const uint32_t cap = link->queue_cap != 0 ? link->queue_cap * 2 : 256;
-    struct debt **ring = ses_alloc(cap, sizeof *ring);
+    struct debt **ring = ses_alloc(cap, sizeof(struct debt *));
     if (ring == NULL) {
         return false;
     }

@@ -270,11 +270,10 @@ void ses_registry_serve(void *cookie, struct ses_call *call, const uint8_t *body
     if (!may_ask(d, call)) {
         return;
     }
-    if (ses_request_begin(&r, body, len, &op) != SES_OK) {
-        ses_refuse(d, call, SES_ERR_MALFORMED);
-    } else if (op == SES_REGISTRY_ROWS) {
+    const bool readable = ses_request_begin(&r, body, len, &op) == SES_OK;
+    if (readable && op == SES_REGISTRY_ROWS) {
         serve_rows(d, call, body, len);
-    } else if (op == SES_REGISTRY_KEYS) {
+    } else if (readable && op == SES_REGISTRY_KEYS) {
         serve_keys(d, call, body, len);
     } else {
         ses_refuse(d, call, SES_ERR_MALFORMED);
