@@ -149,8 +149,9 @@ static enum walk_event read_trie(struct walk *w)
         read_node(w);
         return NO_EVENT;
     }
+    malformed_unless(w, tag == BUCKET);
     const unsigned leaf_cnt = ses_read_u8(&w->r);
-    malformed_unless(w, tag == BUCKET && leaf_cnt >= 1 && leaf_cnt <= FOREST_BUCKET_MAX);
+    malformed_unless(w, leaf_cnt >= 1 && leaf_cnt <= FOREST_BUCKET_MAX);
     step_push(w, BUCKET_END, leaf_cnt);
     step_push(w, MT, leaf_cnt);
     w->in_bucket = true;
