@@ -4,6 +4,7 @@
 
 #include "client/client_internal.h"
 
+#define ASK_MS 4000u                 /* of one member: one after the other is asked */
 #define RECEIPTS_MAX SES_MEMBERS_MAX /* in one answer */
 
 static bool right_seat(const struct ses_receipt_leaf *leaf, const struct ses_registry_row *row)
@@ -105,18 +106,19 @@ enum ses_err ses_client_count(struct ses_client *c, const struct ses_receipt_wan
     struct ses_writer w;
     struct counting k = {.client = c, .want = want, .nodes = nodes, .raw = raw};
     enum ses_err last = SES_ERR_UNREACHABLE;
+    const uint64_t ask_ms = c->timeout_ms < ASK_MS ? c->timeout_ms : ASK_MS;
     *node_cnt = *asked = 0;
     SES_TRY(ses_client_need_map(c, false, note));
     SES_TRY(ses_client_need_net(c, note));
     SES_TRY(ses_client_view(c, &want->inbox, &view, note));
-    *quorum = *quorum > 0 ? *quorum : ses_write_quorum(view.active_cnt);
+    *quorum = ses_write_quorum(view.active_cnt); /* by our map, not by an entry node's word */
     ses_writer_init(&w, body, sizeof body);
     ses_store_receipts_write(&w, &want->id);
     SES_TRY(ses_writer_done(&w));
     for (uint32_t i = 0; i < view.cnt && k.cnt < *quorum; i++) {
         struct ses_buf answer = {0};
         enum ses_err err = ses_client_ask(c, &c->registry.map.nodes[view.nodes[i]], SES_PROTO_STORE,
-                                          false, body, w.len, c->timeout_ms, &answer);
+                                          false, body, w.len, ask_ms, &answer);
         if (err == SES_OK) {
             err = take_answer(&k, &answer);
             *asked += err == SES_OK || err == SES_ERR_NOT_FOUND;
@@ -154,7 +156,7 @@ static enum ses_err receipts(struct ses_client *c, const struct ses_client_sent 
     struct ses_receipt_want want = {.ttl_class = (uint8_t)sent->ttl_class, .ts_ms = sent->ts_ms};
     struct ses_session_id to;
     struct ses_buf raw = {0};
-    uint32_t quorum = sent->quorum;
+    uint32_t quorum = 0;
     uint32_t asked = 0;
     if (sent->ts_ms == 0 || sent->ttl_class >= SES_TTL_CLASS_CNT) {
         ses_note_set(note, "no node has accepted this message yet");

@@ -8,6 +8,7 @@
 #define STEPS_MAX 300u      /* of one item in one call: a bound, never reached in earnest */
 #define STAMP_SPARE_BITS 6u /* 2^6 times the expected work fails once in e^64 */
 #define STRANGER_TTL_MAX 2u
+#define FLUSH_MS 20000u
 #define ENTRY_SPARE_MS 3000u /* for dialling and the way: the node answers after wait_ms */
 
 /* ---- one item ---- */
@@ -155,6 +156,9 @@ static void take_answer(struct ses_client *c, struct ses_outbox_item *item, enum
         ses_outbox_lost(item, err, members, now);
         return;
     }
+    if (stored.node_cnt < ses_write_quorum(members)) {
+        stored.state = SES_PENDING; /* too few by our map: their receipts will tell */
+    }
     ses_outbox_accepted(item, &stored, now);
 }
 
@@ -191,7 +195,7 @@ static enum ses_err do_check(struct ses_client *c, struct ses_outbox_item *item,
 {
     struct ses_node_id nodes[SES_MEMBERS_MAX];
     uint32_t cnt = 0;
-    uint32_t quorum = item->quorum;
+    uint32_t quorum = 0;
     uint32_t asked = 0;
     struct ses_receipt_want want = {
         .id = item->id, .ttl_class = item->ttl_class, .ts_ms = item->ts_ms};
@@ -266,8 +270,9 @@ enum ses_err ses_client_flush_due(struct ses_client *c, bool now, unsigned *left
     struct ses_uuid *uuids = ses_alloc(SES_CLIENT_OUTBOX_MAX, sizeof *uuids);
     SES_REQUIRE(uuids != NULL, SES_ERR_MEMORY);
     *left = 0;
+    const uint64_t end_ms = ses_mono_ms() + FLUSH_MS; /* silent nodes must not hold the caller */
     enum ses_err err = ses_outbox_list(c, uuids, SES_CLIENT_OUTBOX_MAX, &cnt, note);
-    for (uint32_t i = 0; err == SES_OK && i < cnt; i++) {
+    for (uint32_t i = 0; err == SES_OK && i < cnt && (now || ses_mono_ms() < end_ms); i++) {
         struct ses_outbox_item item;
         const enum ses_err claimed = ses_outbox_claim(c, uuids[i].bytes, now, &item, note);
         if (claimed != SES_OK) {

@@ -270,8 +270,9 @@ ses_client_outbox(struct ses_client *client,
 /* Fetches the receipts of a stored message from its swarm and checks each: signature with the
  * registry's key of the node, record id, inbox, segment, swarm and seat. *valid distinct nodes;
  * names in nodes[] (room for SES_CLIENT_NODES_MAX). Keeps the raw receipts in the profile,
- * receipts/<id in hex>. Returns SES_CLIENT_OK if at least `sent->quorum` are valid,
- * SES_CLIENT_AGAIN if fewer. */
+ * receipts/<id in hex>. Returns SES_CLIENT_OK if at least W are valid, W of the swarm as the
+ * registry has it now; SES_CLIENT_AGAIN if fewer.
+ */
 SES_CLIENT_API SES_CLIENT_CHECKED int
 ses_client_receipts(struct ses_client *client, const struct ses_client_sent *sent, unsigned *valid,
                     char nodes[SES_CLIENT_NODES_MAX][SES_CLIENT_NODE_TEXT],
