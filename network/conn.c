@@ -139,6 +139,15 @@ void ses_conn_close(struct ses_conn *conn, enum ses_err why)
     conn->host->dead = conn;
 }
 
+static void gate_leave(struct ses_conn *conn)
+{
+    if (conn->gated) {
+        ses_gate_release(&conn->host->gate, &conn->ip, conn->gate_pending);
+        conn->gated = false;
+        conn->gate_pending = false;
+    }
+}
+
 static void tls_end(struct ses_conn *conn)
 {
     if (conn->ssl == NULL) {
@@ -158,9 +167,7 @@ void ses_conn_teardown(struct ses_conn *conn)
     SES_ASSERT(conn->state == SES_CONN_CLOSED);
     ses_yamux_abandon(&conn->mux);
     ses_due_clear(&host->dues, &conn->due);
-    if (conn->gated) {
-        ses_gate_release(&host->gate, &conn->ip, conn->gate_pending);
-    }
+    gate_leave(conn);
     (void)uv_poll_stop(&conn->poll);
     tls_end(conn);
     (void)close(conn->fd);
@@ -602,6 +609,20 @@ static void conn_event(uv_poll_t *poll, int status, int events)
 
 /* ---- beginning ---- */
 
+/* Connections that are not upgraded yet fill their quota: the oldest goes, which has had the most
+ * time, so that silent ones cannot keep everybody else out. */
+static void pending_evict(struct ses_host *host)
+{
+    struct ses_conn *oldest = NULL; /* new ones stand in front */
+    for (struct ses_conn *conn = host->conns; conn != NULL; conn = conn->next) {
+        oldest = conn->gate_pending ? conn : oldest;
+    }
+    if (oldest != NULL) {
+        gate_leave(oldest);
+        ses_conn_close(oldest, SES_ERR_FULL);
+    }
+}
+
 enum ses_err ses_conn_accept(struct ses_host *host, int fd, const struct sockaddr_storage *from)
 {
     struct ses_conn *conn = NULL;
@@ -611,6 +632,9 @@ enum ses_err ses_conn_accept(struct ses_host *host, int fd, const struct sockadd
         (void)close(fd);
         host->stats.refused++;
         return err;
+    }
+    if (host->gate.pending_cnt > SES_CONNECTIONS_PENDING_MAX) {
+        pending_evict(host);
     }
     const enum ses_err made = conn_new(&conn, host, fd, from, SES_UPGRADE_MS);
     if (made != SES_OK) {

@@ -87,7 +87,6 @@ static enum ses_err ip_count(struct ses_gate *g, const struct ses_ip *ip, uint64
 enum ses_err ses_gate_admit(struct ses_gate *g, const struct ses_ip *ip, uint64_t now_ms)
 {
     SES_REQUIRE(g->connection_cnt < g->connections_max, SES_ERR_FULL);
-    SES_REQUIRE(g->pending_cnt < SES_CONNECTIONS_PENDING_MAX, SES_ERR_FULL);
     if (!is_loopback(ip)) {
         SES_TRY(ip_count(g, ip, now_ms));
     }

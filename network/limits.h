@@ -65,7 +65,8 @@ struct ses_ip {
 };
 void ses_gate_init(struct ses_gate *g, uint32_t connections_max);
 void ses_gate_free(struct ses_gate *g);
-/* Counts a new inbound connection, pending. SES_ERR_FULL, SES_ERR_RATE, SES_ERR_MEMORY. */
+/* Counts a new inbound connection, pending. SES_ERR_FULL, SES_ERR_RATE, SES_ERR_MEMORY. The caller
+ * ends the oldest pending one if there are more than SES_CONNECTIONS_PENDING_MAX now. */
 SES_CHECKED enum ses_err ses_gate_admit(struct ses_gate *g, const struct ses_ip *ip,
                                         uint64_t now_ms);
 void ses_gate_upgraded(struct ses_gate *g);

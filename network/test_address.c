@@ -209,7 +209,7 @@ static void test_gate(void)
     TAP_ERR(SES_ERR_RATE, err); /* new connections a second */
     while (ses_gate_admit(&g, &mine, 1000) == SES_OK) {
     }
-    TAP_OK(g.pending_cnt == SES_CONNECTIONS_PENDING_MAX || g.connection_cnt == 300);
+    TAP_EQ(300, g.connection_cnt); /* loopback counts in all */
     TAP_EQ(2, g.ip_cnt);
     ses_gate_release(&g, &two, true);
     ses_gate_prune(&g, 1000);

@@ -141,6 +141,32 @@ static void test_silence(void)
     test_end(&t, client);
 }
 
+/* More silent connections than may be pending do not keep others out. */
+static void test_silent_crowd(void)
+{
+    struct test_net t;
+    struct test_reply reply;
+    int fds[SES_CONNECTIONS_PENDING_MAX + 50];
+    test_init(&t);
+    struct test_node *node = test_node_add(&t);
+    struct ses_net *client = test_client(&t);
+    TAP_ERR(SES_OK, ses_net_serve(node->net, SES_PROTO_INFO, test_echo, NULL));
+    const struct sockaddr_in to = {.sin_family = AF_INET,
+                                   .sin_port = htons(port_of(node)),
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    for (size_t i = 0; i < SES_COUNT(fds); i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM, 0);
+        TAP_MUST(connect(fds[i], (const struct sockaddr *)(const void *)&to, sizeof to) == 0);
+    }
+    const struct ses_request request = test_request(&node->target, SES_PROTO_INFO, "x", 1, NULL);
+    TAP_ERR(SES_OK, test_ask(&t, client, &request, &reply));
+    ses_free(reply.body);
+    for (size_t i = 0; i < SES_COUNT(fds); i++) {
+        (void)close(fds[i]);
+    }
+    test_end(&t, client);
+}
+
 /* Idle connections go by themselves, and the next request makes a new one. */
 static void test_idle(void)
 {
@@ -173,6 +199,7 @@ int main(void)
     TAP_RUN(test_garbage);
     TAP_RUN(test_proposals_without_end);
     TAP_RUN(test_silence);
+    TAP_RUN(test_silent_crowd);
     TAP_RUN(test_idle);
     return tap_done();
 }
