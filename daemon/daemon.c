@@ -53,20 +53,26 @@ void ses_daemon_release(struct ses_daemon *d)
 enum ses_err ses_daemon_work(struct ses_daemon *d, void (*run)(void *cookie),
                              void (*done)(void *cookie), void *cookie)
 {
-    if (d->job_cnt >= d->p.limits.jobs_max) {
-        d->stats.limits_hit++;
-        return SES_ERR_UNAVAILABLE;
-    }
     SES_TRY(d->p.loop->work(d->p.loop->ctx, run, done, cookie));
-    d->job_cnt++;
     ses_daemon_hold(d);
     return SES_OK;
 }
 
-void ses_daemon_job_done(struct ses_daemon *d)
+bool ses_daemon_client_begin(struct ses_daemon *d)
 {
-    SES_ASSERT(d->job_cnt > 0);
-    d->job_cnt--;
+    if (d->client_jobs >= d->p.limits.jobs_max) {
+        d->stats.limits_hit++;
+        return false;
+    }
+    d->client_jobs++;
+    ses_daemon_hold(d);
+    return true;
+}
+
+void ses_daemon_client_end(struct ses_daemon *d)
+{
+    SES_ASSERT(d->client_jobs > 0);
+    d->client_jobs--;
     ses_daemon_release(d);
 }
 

@@ -246,7 +246,7 @@ struct ses_daemon {
     struct ses_daemon_stats stats;
     struct ses_timer *tick;
     uint64_t tick_cnt;
-    uint32_t job_cnt;
+    uint32_t client_jobs; /* checks and reads of clients under way */
     /* drain */
     bool draining, closing;
     struct ses_timer *drain_timer;
@@ -267,11 +267,14 @@ static inline uint64_t ses_daemon_mono(const struct ses_daemon *d)
 /* Pair around everything that calls back later. */
 void ses_daemon_hold(struct ses_daemon *d);
 void ses_daemon_release(struct ses_daemon *d);
-/* Worker job; holds the daemon until `done`. `done` must call ses_daemon_job_done. ERR_UNAVAILABLE
- * above the limit. */
+/* Worker job; holds the daemon, and `done` must release it. Without a limit of its own: what
+ * members can start is bounded by their frames in flight. */
 SES_CHECKED enum ses_err ses_daemon_work(struct ses_daemon *d, void (*run)(void *cookie),
                                          void (*done)(void *cookie), void *cookie);
-void ses_daemon_job_done(struct ses_daemon *d);
+/* Around what a client's request keeps busy (holds the daemon, too). False above the limit, which
+ * clients share among themselves: they cannot crowd out the members. */
+bool ses_daemon_client_begin(struct ses_daemon *d);
+void ses_daemon_client_end(struct ses_daemon *d);
 /* Takes over `map` as the current one. */
 void ses_daemon_install(struct ses_daemon *d, struct ses_map *map);
 /* Whether our swarm serves `digest` under the current map, or under the previous one. */

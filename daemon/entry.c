@@ -111,7 +111,7 @@ static void finish_check(struct entry *e, enum ses_err err)
         accept_entry(e);
     }
     entry_free(e);
-    ses_daemon_job_done(d);
+    ses_daemon_client_end(d);
 }
 
 static void owner_run(void *cookie)
@@ -168,11 +168,7 @@ static enum ses_err ask_token(struct entry *e)
                                      .ns = SES_NS_TOKEN,
                                      .record_max = 1,
                                      .bytes_max = SES_PAYLOAD_MAX};
-    SES_REQUIRE(d->job_cnt < d->p.limits.jobs_max, SES_ERR_UNAVAILABLE);
-    SES_TRY(ses_store_page(d->p.store, &ask, token_done, e));
-    d->job_cnt++;
-    ses_daemon_hold(d);
-    return SES_OK;
+    return ses_store_page(d->p.store, &ask, token_done, e);
 }
 
 /* A copy of `from` that owns its frame: for checks that finish later. */
@@ -198,17 +194,21 @@ static struct entry *entry_keep(const struct entry *from, const uint8_t *body, s
 static void check_later(const struct entry *from, const uint8_t *body, size_t len, bool owner)
 {
     struct ses_daemon *d = from->d;
-    struct entry *e = entry_keep(from, body, len);
-    enum ses_err err = SES_ERR_UNAVAILABLE;
-    if (e != NULL) {
-        e->chain_id = d->p.chain_params.chain_id;
-        err = owner ? ses_daemon_work(d, owner_run, owner_done, e) : ask_token(e);
+    const struct ses_loop *loop = d->p.loop;
+    if (!ses_daemon_client_begin(d)) {
+        ses_refuse(d, from->call, SES_ERR_UNAVAILABLE);
+        return;
     }
+    struct entry *e = entry_keep(from, body, len);
+    if (e == NULL) {
+        ses_refuse(d, from->call, SES_ERR_UNAVAILABLE);
+        ses_daemon_client_end(d);
+        return;
+    }
+    e->chain_id = d->p.chain_params.chain_id;
+    const enum ses_err err = owner ? loop->work(loop->ctx, owner_run, owner_done, e) : ask_token(e);
     if (err != SES_OK) {
-        ses_refuse(d, from->call, err);
-        if (e != NULL) {
-            entry_free(e);
-        }
+        finish_check(e, err);
     }
 }
 

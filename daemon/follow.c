@@ -90,7 +90,7 @@ static void build_done(void *cookie)
     ses_atlas_free(b->map);
     ses_free(b->delta.rows);
     ses_free(b);
-    ses_daemon_job_done(d);
+    ses_daemon_release(d);
 }
 
 static void start_build(struct ses_daemon *d, struct ses_chain_registry *registry, bool full)

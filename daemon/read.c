@@ -13,25 +13,26 @@ struct read {
 
 static struct read *read_new(struct ses_daemon *d, struct ses_call *call)
 {
-    struct read *read = d->job_cnt < d->p.limits.jobs_max ? ses_alloc(1, sizeof *read) : NULL;
+    const bool room = ses_daemon_client_begin(d);
+    struct read *read = room ? ses_alloc(1, sizeof *read) : NULL;
     if (read != NULL) {
         read->d = d;
         read->call = call;
         read->started_ms = ses_daemon_mono(d);
-        d->job_cnt++;
-        ses_daemon_hold(d);
-    } else {
-        d->stats.limits_hit++;
-        ses_refuse(d, call, SES_ERR_UNAVAILABLE);
+        return read;
     }
-    return read;
+    ses_refuse(d, call, SES_ERR_UNAVAILABLE);
+    if (room) {
+        ses_daemon_client_end(d);
+    }
+    return NULL;
 }
 
 static void read_end(struct read *read)
 {
     struct ses_daemon *d = read->d;
     ses_free(read);
-    ses_daemon_job_done(d);
+    ses_daemon_client_end(d);
 }
 
 static bool may_ask(struct ses_daemon *d, struct ses_call *call)

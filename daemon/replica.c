@@ -293,7 +293,7 @@ static void job_done(void *cookie)
     struct job *job = cookie;
     struct ses_daemon *d = job->replica->d;
     put_all(job);
-    ses_daemon_job_done(d);
+    ses_daemon_release(d);
 }
 
 /* ---- parsing ---- */

@@ -420,6 +420,42 @@ static void test_rate(void)
     world_free(w);
 }
 
+/* Checks of clients are limited; those of members go on. */
+static void test_busy_with_clients(void)
+{
+    struct world *w = world_new(3, 1);
+    struct world_net *client = world_client(w, "192.0.2.1:1000");
+    struct ses_identity *bob = post_person(w, 1, 0);
+    struct post p[4];
+    struct world_reply replies[4];
+    struct post_answer a;
+    world_stop(w, 0, 0);
+    w->nodes[0].limits.jobs_max = 2;
+    world_start(w, 0);
+    world_run(w, 10000);
+    uint32_t stored = 0;
+    uint32_t busy = 0;
+    for (uint8_t i = 0; i < 4; i++) {
+        post_owned(&p[i], w, bob, SES_NS_CARD, &i, 1);
+        post_start(w, client, 0, &p[i], 5000, NULL, &replies[i]);
+    }
+    for (int i = 0; i < 4; i++) {
+        post_finish(w, &replies[i], &a);
+        stored += a.ok && a.stored.state == SES_STORED ? 1 : 0;
+        busy += !a.ok && a.refusal.status == SES_ERR_UNAVAILABLE ? 1 : 0;
+    }
+    TAP_EQ(2, stored);
+    TAP_EQ(2, busy);
+    for (int i = 0; i < 4; i++) {
+        post_send(w, client, 0, &p[i], 5000, NULL, &a); /* later there is room again */
+        TAP_MUST(a.ok);
+        TAP_EQ(SES_STORED, a.stored.state);
+        post_free(&p[i]);
+    }
+    ses_identity_free(bob);
+    world_free(w);
+}
+
 static void test_drain(void)
 {
     struct world *w = world_new(6, 1);
@@ -494,6 +530,7 @@ int main(void)
     TAP_RUN(test_forged_owner);
     TAP_RUN(test_quota);
     TAP_RUN(test_rate);
+    TAP_RUN(test_busy_with_clients);
     TAP_RUN(test_drain);
     TAP_RUN(test_debts_beyond_the_table);
     return tap_done();

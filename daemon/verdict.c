@@ -83,7 +83,7 @@ static void on_done(void *cookie)
         ses_member_result(link, v);
     }
     ses_verdict_free(v);
-    ses_daemon_job_done(d);
+    ses_daemon_release(d);
 }
 
 enum ses_err ses_verdict_start(struct link *link, const struct ses_dsa_pk *pk, const uint8_t *frame,
