@@ -9,7 +9,6 @@ _Static_assert(SES_FOREST_SEGMENTS_MAX < 1u << (LEVELS_MAX - 1), "levels of MS")
 
 struct slot {
     struct ses_segment_id id;
-    bool stale; /* a trie that may have changed since its element was made */
     struct ses_sum sum;
     struct ses_forest_trie *trie;
 };
@@ -21,7 +20,9 @@ struct ses_forest {
     size_t slot_cap;
     struct ses_sum *sums; /* level 0: one element a segment; each next level joins pairs */
     size_t level_at[LEVELS_MAX];
-    bool levels_stale;
+    uint16_t *open; /* indices of the slots with a trie */
+    size_t open_cnt;
+    bool stale; /* segments came, went, or were opened or sealed since all this was made */
 };
 
 enum ses_err ses_forest_new(struct ses_forest **out, struct ses_forest_pool *pool)
@@ -43,6 +44,7 @@ void ses_forest_free(struct ses_forest *forest)
     }
     ses_free(forest->slots);
     ses_free(forest->sums);
+    ses_free(forest->open);
     ses_free(forest);
 }
 
@@ -80,6 +82,9 @@ static enum ses_err reserve(struct ses_forest *forest)
     struct ses_sum *sums = ses_realloc(forest->sums, 2 * cap + LEVELS_MAX, sizeof *sums);
     SES_REQUIRE(sums != NULL, SES_ERR_MEMORY);
     forest->sums = sums;
+    uint16_t *open = ses_realloc(forest->open, cap, sizeof *open);
+    SES_REQUIRE(open != NULL, SES_ERR_MEMORY);
+    forest->open = open;
     forest->slot_cap = cap;
     return SES_OK;
 }
@@ -90,9 +95,9 @@ static struct slot *slot_insert(struct ses_forest *forest, size_t index,
     struct slot *slot = &forest->slots[index];
     SES_ASSERT(forest->slot_cnt < forest->slot_cap && index <= forest->slot_cnt);
     memmove(slot + 1, slot, (forest->slot_cnt - index) * sizeof *slot);
-    *slot = (struct slot){.id = *segment, .stale = true};
+    *slot = (struct slot){.id = *segment};
     forest->slot_cnt++;
-    forest->levels_stale = true;
+    forest->stale = true;
     return slot;
 }
 
@@ -122,7 +127,6 @@ enum ses_err ses_forest_put(struct ses_forest *forest, const struct ses_leaf *le
     }
     struct slot *slot = &forest->slots[index];
     SES_REQUIRE(slot->trie != NULL, SES_ERR_AGAIN);
-    slot->stale = true;
     return ses_forest_trie_put(slot->trie, leaf);
 }
 
@@ -157,6 +161,7 @@ enum ses_err ses_forest_add_trie(struct ses_forest *forest, struct ses_forest_tr
         slot_insert(forest, index, &trie->segment)->sum = sum;
     }
     forest->slots[index].trie = trie;
+    forest->stale = true;
     return SES_OK;
 }
 
@@ -166,9 +171,9 @@ void ses_forest_seal(struct ses_forest *forest, const struct ses_segment_id *seg
     if (ses_forest_find(forest, segment, &index) && forest->slots[index].trie != NULL) {
         struct slot *slot = &forest->slots[index];
         ses_forest_trie_sum(slot->trie, &slot->sum);
-        slot->stale = true;
         ses_forest_trie_free(slot->trie);
         slot->trie = NULL;
+        forest->stale = true;
     }
 }
 
@@ -180,7 +185,7 @@ void ses_forest_drop(struct ses_forest *forest, const struct ses_segment_id *seg
         ses_forest_trie_free(slot->trie);
         forest->slot_cnt--;
         memmove(slot, slot + 1, (forest->slot_cnt - index) * sizeof *slot);
-        forest->levels_stale = true;
+        forest->stale = true;
     }
 }
 
@@ -213,43 +218,38 @@ static void node_join(struct ses_forest *forest, size_t level, size_t index, siz
     }
 }
 
-/* Makes the elements of stale segments again and, unless all of it will be, the way up. */
-static void elements_settle(struct ses_forest *forest)
+static void element_make(struct ses_forest *forest, size_t index)
 {
-    for (size_t i = 0; i < forest->slot_cnt; i++) {
-        struct slot *slot = &forest->slots[i];
-        if (!slot->stale && !forest->levels_stale) {
-            continue;
-        }
-        if (slot->stale && slot->trie != NULL) {
-            ses_forest_trie_sum(slot->trie, &slot->sum);
-        }
-        slot->stale = false;
-        forest_segment_element(&forest->sums[i], &slot->id, &slot->sum);
-        size_t index = i;
-        size_t cnt = forest->slot_cnt;
-        for (size_t level = 1; cnt > 1 && !forest->levels_stale; level++) {
-            index /= 2;
-            node_join(forest, level, index, cnt);
-            cnt = cnt / 2 + cnt % 2;
-        }
+    struct slot *slot = &forest->slots[index];
+    if (slot->trie != NULL) {
+        ses_forest_trie_sum(slot->trie, &slot->sum);
+    }
+    forest_segment_element(&forest->sums[index], &slot->id, &slot->sum);
+}
+
+/* One segment changed: its element and the way up. */
+static void way_make(struct ses_forest *forest, size_t index)
+{
+    size_t cnt = forest->slot_cnt;
+    element_make(forest, index);
+    for (size_t level = 1; cnt > 1; level++) {
+        index /= 2;
+        node_join(forest, level, index, cnt);
+        cnt = cnt / 2 + cnt % 2;
     }
 }
 
-/* A trie may have changed behind our back, through the view that ses_forest_segment gives. */
-static void stale_find(struct ses_forest *forest)
-{
-    for (size_t i = 0; i < forest->slot_cnt; i++) {
-        struct slot *slot = &forest->slots[i];
-        const struct forest_node *root = slot->trie != NULL ? slot->trie->root : NULL;
-        slot->stale |= root != NULL && (root->dirty || !same_sum(&root->sum, &slot->sum));
-    }
-}
-
-static void levels_make(struct ses_forest *forest)
+static void all_make(struct ses_forest *forest)
 {
     size_t level = 0;
     size_t at = 0;
+    forest->open_cnt = 0;
+    for (size_t i = 0; i < forest->slot_cnt; i++) {
+        element_make(forest, i);
+        if (forest->slots[i].trie != NULL) {
+            forest->open[forest->open_cnt++] = (uint16_t)i;
+        }
+    }
     for (size_t cnt = forest->slot_cnt; cnt > 1; cnt = cnt / 2 + cnt % 2) {
         forest->level_at[level++] = at;
         at += cnt;
@@ -259,15 +259,27 @@ static void levels_make(struct ses_forest *forest)
             node_join(forest, level, i, cnt);
         }
     }
-    forest->levels_stale = false;
+    forest->stale = false;
+}
+
+/* A trie may have been changed, and even settled, through the view that ses_forest_segment gives;
+ * so what counts is what stands in it. */
+static bool slot_changed(const struct slot *slot)
+{
+    const struct forest_node *root = slot->trie->root;
+    return root->dirty || !same_sum(&root->sum, &slot->sum);
 }
 
 void forest_settle(struct ses_forest *forest)
 {
-    stale_find(forest);
-    elements_settle(forest);
-    if (forest->levels_stale) {
-        levels_make(forest);
+    if (forest->stale) {
+        all_make(forest);
+        return;
+    }
+    for (size_t i = 0; i < forest->open_cnt; i++) {
+        if (slot_changed(&forest->slots[forest->open[i]])) {
+            way_make(forest, forest->open[i]);
+        }
     }
 }
 
