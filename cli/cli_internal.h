@@ -38,6 +38,7 @@ extern const struct cli_command cli_message_commands[];
 extern const struct cli_command cli_chain_commands[];
 extern const struct cli_command cli_node_commands[];
 extern const struct cli_command cli_audit_commands[];
+extern const struct cli_command cli_audit_forest_commands[];
 extern const struct cli_command cli_file_commands[];
 extern const struct cli_command cli_devnet_commands[];
 
