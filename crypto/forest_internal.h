@@ -65,7 +65,7 @@ struct ses_forest_trie {
 
 static inline unsigned forest_nibble(const uint8_t *key, unsigned i)
 {
-    return key[i / 2] >> (i % 2 == 0 ? 4 : 0) & 15u;
+    return (unsigned)key[i / 2] >> (i % 2 == 0 ? 4 : 0) & 15u;
 }
 
 static inline struct forest_branch *forest_as_branch(struct forest_node *node)

@@ -122,7 +122,7 @@ static enum ses_err write_closed(struct prover *p, const struct ses_sum *sum)
 
 static bool bits_in(uint16_t bits, const struct part *part)
 {
-    return (bits >> part->from & ((1u << part->cnt) - 1u)) != 0;
+    return ((unsigned)bits >> part->from & ((1u << part->cnt) - 1u)) != 0;
 }
 
 static void part_sum(struct ses_sum *out, const struct ses_sum *sums, const struct part *part)

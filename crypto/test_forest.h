@@ -199,7 +199,7 @@ static void naive_ms(struct ses_sum *out, const struct ses_sum *sums, size_t cnt
 
 static inline unsigned naive_nibble(const struct ses_leaf *leaf, unsigned i)
 {
-    return leaf->key.bytes[i / 2] >> (i % 2 == 0 ? 4 : 0) & 15u;
+    return (unsigned)leaf->key.bytes[i / 2] >> (i % 2 == 0 ? 4 : 0) & 15u;
 }
 
 static inline void naive_bucket(struct ses_sum *out, const struct ses_leaf *leaves, size_t cnt)
