@@ -198,6 +198,70 @@ def drawn(bin_dir, seed):
             assert answer(bin_dir, "proof", base | {"root": root} | value)["valid"] is True
 
 
+# --- damaged proofs, judged by the model ---
+
+def model_answer(modules, value):
+    """What the model answers: ids or a leaf; None where it refuses."""
+    _, _, pf, _ = modules
+    data, seg = bytes.fromhex(value["proof"]), bytes.fromhex(value["segment"])
+    try:
+        items = pf.check(data, value["swarm"], value["epoch"], bytes.fromhex(value["root"]))
+        if value["question"] == "position":
+            return pf.leaf_at(items, value["position"])[1].encode().hex()
+        want = pf.slot_question((seg[0], int.from_bytes(seg[1:], "big")),
+                                bytes.fromhex(value["slot"]))
+        return [l.key[32:].hex() for l in pf.keys_between(items, want.segment, want.low, want.high)]
+    except (pf.Bad, OverflowError, IndexError):
+        return None
+
+
+def own_answer(bin_dir, value):
+    if value["question"] == "position":       # which segment it is in is the proof's to say
+        value = {key: value[key] for key in value if key != "segment"}
+    code, got, text = run(bin_dir, "proof", value)
+    assert code in (0, REFUSED) and got["valid"] is (code == 0), (code, got, text)
+    return got.get("leaf", got.get("ids")) if got["valid"] else None
+
+
+def first_bytes(bin_dir, vectors, case):
+    """The number of segments is a hint: a wrong one is harmless or refused, as in the model."""
+    modules = model()
+    for bit in range(16):
+        raw = bytearray.fromhex(case["proof"])
+        raw[bit // 8] ^= 1 << bit % 8
+        value = claim(vectors, case) | {"proof": raw.hex()}
+        assert own_answer(bin_dir, value) == model_answer(modules, value), bit
+
+
+def liars(bin_dir, vectors, seed):
+    """Damaged proofs under the roots that they lead to, which a liar could commit to."""
+    modules = model()
+    _, forest, pf, _ = modules
+    rng = random.Random(seed)
+    cases = [c for c in vectors["proofs"] if c["question"] in ("completeness", "position")]
+    compared = refused_by_both = 0
+    for _ in range(600):
+        case = rng.choice(cases)
+        raw = bytearray.fromhex(case["proof"])
+        for _ in range(rng.randrange(1, 3)):
+            raw[rng.randrange(len(raw))] = rng.choice((0, 1, 2, 3, rng.randrange(256)))
+        reader = pf.Reader(bytes(raw))
+        try:
+            _, total = reader.mt(reader.uint(2), reader.segment)
+            root = forest.root(vectors["forest"]["swarm"], vectors["forest"]["epoch"], total)
+        except (pf.Bad, OverflowError):
+            continue
+        value = claim(vectors, case) | {"proof": raw.hex(), "root": root.hex()}
+        if value["question"] == "position":
+            value["position"] = rng.choice((case["position"], rng.randrange(1000)))
+        want = model_answer(modules, value)
+        assert own_answer(bin_dir, value) == want, value
+        compared += 1
+        refused_by_both += want is None
+    print(f"# {compared} proofs of liars, {refused_by_both} refused")
+    assert compared > 100
+
+
 def other_salt(bin_dir, tap):
     """All vectors again from another salt, here and in the C tests of the forest and its proofs."""
     salt = os.environ.get("SALT", "another")
@@ -240,19 +304,24 @@ def main():
     bin_dir, tap = sys.argv[1], Tap()
     folder = Path(os.environ.get("SES_VECTORS", ROOT.parent / "shared" / "vectors"))
     file = folder / "model" / "vectors.json"
+    seed = int(os.environ.get("SES_TEST_SEED", random.SystemRandom().randrange(1 << 32)))
+    print(f"# seed SES_TEST_SEED={seed}")
     tap.run("forest: refused input", bad_sets, bin_dir)
     if file.exists():
         vectors = json.loads(file.read_text())
         cases(bin_dir, tap, vectors)
         for i, case in enumerate(vectors["proofs"]):
             tap.run(f"proof {i}: refused", bad_proofs, bin_dir, vectors, case)
+        for i, case in enumerate(vectors["proofs"]):
+            if case["question"] in ("completeness", "position"):
+                tap.run(f"proof {i}: another number of segments", first_bytes, bin_dir, vectors,
+                        case)
         tap.run("proof: claims that are none", bad_claims, bin_dir, vectors, vectors["proofs"][2])
+        tap.run("proof: roots of liars", liars, bin_dir, vectors, seed)
     else:
         def skip():
             raise Skip("no vectors at ../shared/vectors")
         tap.run("proof", skip)
-    seed = int(os.environ.get("SES_TEST_SEED", random.SystemRandom().randrange(1 << 32)))
-    print(f"# seed SES_TEST_SEED={seed}")
     tap.run("forest and proof: drawn anew", drawn, bin_dir, seed)
     other_salt(bin_dir, tap)
     tap.done()
