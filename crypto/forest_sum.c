@@ -106,6 +106,21 @@ void forest_branch_from(struct ses_sum *out, const struct forest_branch *branch,
 
 /* ---- buckets together ---- */
 
+/* Puts the joined pairs of a row in its first half, an odd last one behind them; how many pairs. */
+static unsigned row_halve(struct ses_sum *row, size_t cnt, const struct ses_hash *hashes)
+{
+    const size_t half = cnt / 2;
+    for (size_t i = 0; i < half; i++) {
+        row[i] = (struct ses_sum){.hash = hashes[i],
+                                  .count = row[2 * i].count + row[2 * i + 1].count,
+                                  .bytes = row[2 * i].bytes + row[2 * i + 1].bytes};
+    }
+    if (cnt % 2 != 0) {
+        row[half] = row[cnt - 1];
+    }
+    return (unsigned)half;
+}
+
 /* MS of each row, level by level over all rows at once; what is left stands in the first place. */
 static void rows_join(struct forest_scratch *s, uint8_t cnts[16], unsigned row_cnt)
 {
@@ -122,19 +137,10 @@ static void rows_join(struct forest_scratch *s, uint8_t cnts[16], unsigned row_c
         }
         ses_b_batch(s->hashes, SES_TAG_MS, s->pairs[0], sizeof s->pairs[0], sizeof s->pairs[0],
                     pair_cnt);
-        const struct ses_hash *hash = s->hashes;
+        unsigned used = 0;
         for (unsigned r = 0; r < row_cnt; r++) {
-            struct ses_sum *row = s->sums[r];
-            const unsigned half = cnts[r] / 2u;
-            for (unsigned i = 0; i < half; i++) {
-                row[i] = (struct ses_sum){.hash = *hash++,
-                                          .count = row[2 * i].count + row[2 * i + 1].count,
-                                          .bytes = row[2 * i].bytes + row[2 * i + 1].bytes};
-            }
-            if (cnts[r] % 2 != 0) {
-                row[half] = row[cnts[r] - 1];
-            }
-            cnts[r] = (uint8_t)(half + cnts[r] % 2);
+            used += row_halve(s->sums[r], cnts[r], s->hashes + used);
+            cnts[r] = (uint8_t)(cnts[r] / 2 + cnts[r] % 2);
         }
     }
 }

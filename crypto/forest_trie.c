@@ -28,7 +28,7 @@ static void bucket_free(struct ses_forest_pool *pool, struct forest_node *bucket
 /* Takes the children off one by one, so that what is left is always a whole trie. */
 static void nodes_free(struct ses_forest_pool *pool, struct forest_node *root)
 {
-    struct forest_branch *stack[FOREST_DEPTH_MAX];
+    struct forest_branch *stack[FOREST_DEPTH_MAX] = {NULL};
     unsigned used = 0;
     struct forest_node *at = root;
     while (at != NULL || used > 0) {
@@ -138,8 +138,8 @@ static void bucket_split(struct ses_forest_pool *pool, struct forest_node **slot
     }
     const unsigned end = forest_differ(leaf->bytes, last->bytes, depth, SES_LEAF_NIBBLES);
     struct forest_branch *branch = branch_new(pool, depth, end, leaf);
-    struct forest_leaf **tail = NULL;
-    struct forest_node *child = NULL;
+    struct forest_node *child = bucket; /* until the first leaf makes one */
+    struct forest_leaf **tail = &child->first;
     while (leaf != NULL) {
         struct forest_leaf *next = leaf->next;
         const unsigned nibble = forest_nibble(leaf->bytes, end);

@@ -21,8 +21,8 @@ struct prover {
     struct ses_forest *forest;
     const struct ses_forest_question *question;
     struct ses_buf *out;
-    const struct ses_segment_id *segment; /* whose trie is being shown */
-    struct ses_buf steps;                 /* of struct step */
+    struct ses_segment_id segment; /* whose trie is being shown */
+    struct ses_buf steps;          /* of struct step */
 };
 
 /* ---- what a question touches ---- */
@@ -69,7 +69,7 @@ static bool near(const struct prover *p, const uint8_t *key, unsigned depth)
 {
     for (size_t i = 0; i < p->question->range_cnt; i++) {
         const struct ses_forest_range *range = &p->question->ranges[i];
-        if (same_segment(&range->segment, p->segment) && range_meets(range, key, depth)) {
+        if (same_segment(&range->segment, &p->segment) && range_meets(range, key, depth)) {
             return true;
         }
     }
@@ -159,7 +159,7 @@ static uint16_t bucket_shown(const struct prover *p, const uint8_t leaves[][SES_
     unsigned bits = 0;
     for (size_t i = 0; i < p->question->range_cnt; i++) {
         const struct ses_forest_range *range = &p->question->ranges[i];
-        if (same_segment(&range->segment, p->segment) && range_meets(range, leaves[0], depth)) {
+        if (same_segment(&range->segment, &p->segment) && range_meets(range, leaves[0], depth)) {
             bits |= bracket(range, leaves, cnt);
         }
     }
@@ -348,7 +348,7 @@ static enum ses_err show_segment(struct prover *p, size_t index, uint64_t positi
         }
         return SES_ERR_AGAIN;
     }
-    p->segment = &segment.id;
+    p->segment = segment.id;
     return show_trie(p, segment.trie->root, position);
 }
 

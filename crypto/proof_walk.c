@@ -61,7 +61,7 @@ static struct ses_sum *sum_top(struct walk *w)
 
 static void read_sum(struct walk *w)
 {
-    struct ses_sum sum;
+    struct ses_sum sum = {0};
     ses_read_bytes(&w->r, sum.hash.bytes, sizeof sum.hash.bytes);
     sum.count = ses_read_u64(&w->r);
     sum.bytes = ses_read_u64(&w->r);

@@ -523,18 +523,89 @@ static enum ses_err build_in_new_pool(size_t cnt)
     return err;
 }
 
-static void test_allocation_failures(void)
+/* A forest of many segments, one leaf at a time; what was put before a failure is there. */
+static enum ses_err put_in_new_pool(size_t cnt)
 {
-    const size_t cnt = draw(leaves, 6000, 1);
+    struct world w = {NULL, NULL};
+    struct ses_sum want;
+    struct ses_sum got;
+    size_t put = 0;
+    enum ses_err err = ses_forest_pool_new(&w.pool, POOL_BYTES);
+    if (err == SES_OK) {
+        err = ses_forest_new(&w.forest, w.pool);
+    }
+    for (; err == SES_OK && put < cnt; put += err == SES_OK) {
+        err = ses_forest_put(w.forest, &leaves[put]);
+    }
+    if (w.forest != NULL) {
+        naive_forest(&want, leaves, put);
+        ses_forest_sum(w.forest, &got);
+        TAP_OK(same_sum(&want, &got));
+    }
+    world_close(&w);
+    return err;
+}
+
+static void fail_each(enum ses_err (*run)(size_t cnt), size_t cnt)
+{
     enum ses_err err = SES_ERR_MEMORY;
     unsigned n = 0;
     while (err == SES_ERR_MEMORY && n < 1000) {
         ses_alloc_fail_at(++n);
-        err = build_in_new_pool(cnt);
+        err = run(cnt);
         ses_alloc_fail_at(0);
     }
     TAP_ERR(SES_OK, err);
     TAP_OK(n > 5);
+}
+
+static void test_allocation_failures(void)
+{
+    fail_each(build_in_new_pool, draw(leaves, 6000, 1));
+    fail_each(put_in_new_pool, draw(leaves, 120, 40));
+}
+
+/* add_sum and add_trie with no room for a segment more leave the trie with its owner. */
+static void test_add_failures(void)
+{
+    struct world w;
+    struct ses_forest_trie *trie;
+    struct ses_segment_id id = {{3, 0, 7, 0xa1, 0x20}};
+    const struct ses_sum sum = {.count = 1};
+    const size_t cnt = draw(leaves, 10, 1);
+    world_open(&w);
+    TAP_MUST(ses_forest_trie_build(&trie, w.pool, &id, leaves, cnt) == SES_OK);
+    for (unsigned n = 1; n <= 3; n++) { /* the three arrays of the forest */
+        ses_alloc_fail_at(n);
+        TAP_ERR(SES_ERR_MEMORY, ses_forest_add_trie(w.forest, trie));
+        ses_alloc_fail_at(n);
+        TAP_ERR(SES_ERR_MEMORY, ses_forest_add_sum(w.forest, &id, &sum));
+        ses_alloc_fail_at(0);
+    }
+    TAP_EQ(0, ses_forest_segment_cnt(w.forest));
+    TAP_ERR(SES_OK, ses_forest_add_trie(w.forest, trie));
+    TAP_ERR(SES_ERR_EXISTS, ses_forest_add_trie(w.forest, trie));
+    world_close(&w);
+}
+
+/* Up to the number of segments that a proof can count, and not beyond. */
+static void test_most_segments(void)
+{
+    struct world w;
+    struct ses_sum got;
+    struct ses_segment_id id = {{0}};
+    const struct ses_sum sum = {.count = 3, .bytes = 5};
+    world_open(&w);
+    for (uint32_t i = 0; i < SES_FOREST_SEGMENTS_MAX; i++) {
+        ses_put_u32(id.bytes + 1, i);
+        TAP_MUST(ses_forest_add_sum(w.forest, &id, &sum) == SES_OK);
+    }
+    ses_forest_sum(w.forest, &got);
+    TAP_EQ(3ull * SES_FOREST_SEGMENTS_MAX, got.count);
+    TAP_EQ(5ull * SES_FOREST_SEGMENTS_MAX, got.bytes);
+    id.bytes[0] = 1;
+    TAP_ERR(SES_ERR_FULL, ses_forest_add_sum(w.forest, &id, &sum));
+    world_close(&w);
 }
 
 int main(void)
@@ -552,5 +623,7 @@ int main(void)
     TAP_RUN(test_keys);
     TAP_RUN(test_memory);
     TAP_RUN(test_allocation_failures);
+    TAP_RUN(test_add_failures);
+    TAP_RUN(test_most_segments);
     return tap_done();
 }

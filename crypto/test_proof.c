@@ -457,6 +457,29 @@ static void test_bad_questions(void)
     world_close(&f.world);
 }
 
+/* No memory on the way: what was in the buffer before is all that is in it. */
+static void test_allocation_failures(void)
+{
+    struct fixture f;
+    enum ses_err err = SES_ERR_MEMORY;
+    unsigned n = 0;
+    fixture_open(&f, 600, 3);
+    const uint64_t positions[3] = {1, f.cnt / 2, f.cnt - 1};
+    const struct ses_forest_question q = {.positions = positions, .position_cnt = 3};
+    while (err == SES_ERR_MEMORY && n < 100) {
+        struct ses_buf proof = {0};
+        TAP_MUST(ses_buf_append(&proof, "xyz", 3) == SES_OK);
+        ses_alloc_fail_at(++n);
+        err = ses_forest_prove(f.world.forest, &proof, &q, NULL);
+        ses_alloc_fail_at(0);
+        TAP_OK(memcmp(proof.bytes, "xyz", 3) == 0 && (err == SES_OK) == (proof.len > 3));
+        ses_buf_free(&proof);
+    }
+    TAP_ERR(SES_OK, err);
+    TAP_OK(n > 2);
+    world_close(&f.world);
+}
+
 /* ---- forests that no honest member commits to ----
  * A liar chooses the root, too: it is computed here by the checker's own walk. */
 
@@ -702,6 +725,7 @@ int main(void)
     TAP_RUN(test_random_damage);
     TAP_RUN(test_sealed);
     TAP_RUN(test_bad_questions);
+    TAP_RUN(test_allocation_failures);
     TAP_RUN(test_misplaced_segment);
     TAP_RUN(test_unordered);
     TAP_RUN(test_bad_shapes);
