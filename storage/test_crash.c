@@ -135,6 +135,7 @@ static void check_after(bool have_before, uint32_t others)
     ses_store_stats(kit.store, &stats);
     TAP_EQ(box.cnt + others, stats.record_cnt);
     TAP_EQ(0, stats.corrupt_reads);
+    TAP_EQ(stats.disk_bytes, test_disk_log_bytes(disk)); /* what was torn is gone */
 }
 
 /* One life that ends at change number `at`, by a kill or by power loss; a second that ends with
@@ -319,6 +320,7 @@ static void test_no_space(void)
         TAP_EQ(12, refused);
         ses_store_stats(kit.store, &stats);
         TAP_EQ(bytes, stats.disk_bytes);
+        TAP_EQ(bytes, test_disk_log_bytes(disk));
         TAP_EQ(6, stats.record_cnt);
         kit_read(&kit, &box, 1, 0, NULL, 5, 1 << 20);
         TAP_EQ(6, box.cnt);

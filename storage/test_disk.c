@@ -436,16 +436,13 @@ void test_disk_put(struct test_disk *disk, const char *path, const void *bytes, 
     file->durable = true;
 }
 
-const char *test_disk_only_log(const struct test_disk *disk)
+uint64_t test_disk_log_bytes(const struct test_disk *disk)
 {
-    const char *path = NULL;
+    uint64_t bytes = 0;
     for (uint32_t i = 0; i < disk->file_cnt; i++) {
         if (disk->files[i]->exists && is_log(disk->files[i]->path)) {
-            if (path != NULL) {
-                return NULL;
-            }
-            path = disk->files[i]->path;
+            bytes += disk->files[i]->now.len;
         }
     }
-    return path;
+    return bytes;
 }

@@ -31,7 +31,6 @@ void test_disk_set_space(struct test_disk *disk, uint64_t bytes);
 uint8_t *test_disk_bytes(struct test_disk *disk, const char *path, uint64_t *len);
 /* Replaces or creates a file, synced. */
 void test_disk_put(struct test_disk *disk, const char *path, const void *bytes, uint64_t len);
-/* The path of the only log file; NULL if there is none or several. */
-const char *test_disk_only_log(const struct test_disk *disk);
-
+/* Bytes of all logs. */
+uint64_t test_disk_log_bytes(const struct test_disk *disk);
 #endif

@@ -133,7 +133,7 @@ static void test_flipped_bits(void)
 }
 
 /* Somebody hides a record of an owner's namespace in a payload and waits for damage. */
-static void test_planted_record(void)
+static void plant(int16_t ns, bool damage_len)
 {
     struct ses_buf planted = {0};
     struct ses_buf log = {0};
@@ -143,7 +143,7 @@ static void test_planted_record(void)
     struct ses_log_stamp stamp = {.accepted_ms = KIT_NOW_MS + 9, .admit_epoch = 109};
     struct kit_record inner;
     struct kit_spec spec = {
-        .n = 9, .inbox = 9, .ts_ms = KIT_NOW_MS, .payload_bytes = 7000, .ns = -1, .ttl_class = 3};
+        .n = 9, .inbox = 9, .ts_ms = KIT_NOW_MS, .payload_bytes = 7000, .ns = ns, .ttl_class = 3};
     kit_record(&inner, &spec);
     ses_log_prefix_write(prefix, &stamp, &inner.ids.id, spec.payload_bytes);
     SES_ASSERT(ses_buf_append(&planted, prefix, sizeof prefix) == SES_OK);
@@ -162,13 +162,19 @@ static void test_planted_record(void)
     add(&log, 2, 10, 0);
     TAP_EQ(1u << 1 | 1u << 2, scan(&log, &end));
     log.bytes[30] ^= 1; /* the outer record's check */
-    TAP_EQ(1u << 2, scan(&log, &end));
-    log.bytes[4] ^= 0x40; /* and its length, so that its payload is searched */
+    log.bytes[4] ^= damage_len ? 0x40 : 0;
     TAP_EQ(1u << 2, scan(&log, &end));
     kit_record_free(&inner);
     kit_record_free(&outer);
     ses_buf_free(&planted);
     ses_buf_free(&log);
+}
+
+static void test_planted_record(void)
+{
+    plant(-1, true); /* found by searching, but the owner did not sign it */
+    plant(-1, false);
+    plant(0, false); /* the length leads past it */
 }
 
 static void test_other_segment(void)

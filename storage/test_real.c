@@ -409,6 +409,11 @@ static void test_lost_meta(void)
     TAP_ERR(SES_OK, kit_open(&kit));
     kit_read(&kit, &box, 1, 0, &old, 4, 1 << 20);
     TAP_EQ(10, box.cnt);
+    struct ses_buf sealed = {0}; /* the epoch of the day counts as sealed */
+    TAP_ERR(SES_OK, ses_store_meta_get(kit.store, "storage.sealed", &sealed));
+    TAP_MUST(sealed.len == 8);
+    TAP_EQ(100, ses_get_u64(sealed.bytes));
+    ses_buf_free(&sealed);
     kit_close(&kit);
     end();
 }
@@ -462,9 +467,18 @@ static void test_index_without_space(void)
             .n = n, .inbox = 1, .ts_ms = KIT_NOW_MS, .payload_bytes = 1000, .ttl_class = 3};
         stored += kit_put(&kit, &spec, KIT_ENTRY, NULL) == SES_OK;
     }
+    const struct rlimit tiny = {.rlim_cur = 3000, .rlim_max = saved.rlim_max};
+    SES_ASSERT(setrlimit(RLIMIT_FSIZE, &tiny) == 0);
+    const struct kit_spec fresh = {/* of another class: no index could even be created */
+                                   .n = 200,
+                                   .inbox = 1,
+                                   .ts_ms = KIT_NOW_MS,
+                                   .payload_bytes = 100,
+                                   .ttl_class = 2};
+    stored += kit_put(&kit, &fresh, KIT_ENTRY, NULL) == SES_OK;
     SES_ASSERT(setrlimit(RLIMIT_FSIZE, &saved) == 0);
     TAP_EQ(0, kit.fatal_cnt);
-    TAP_EQ(50, stored); /* the log has room, the index's WAL has not */
+    TAP_EQ(51, stored); /* the log has room, the index's WAL has not */
     kit_read(&kit, &box, 1, 0, NULL, 40, 1 << 20);
     TAP_EQ(stored, box.cnt);
     kit_close(&kit);
