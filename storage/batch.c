@@ -59,9 +59,10 @@ static bool file_of(struct ses_batch *batch, const struct ses_seg *seg, uint32_t
     return true;
 }
 
-static void gather(struct ses_store *store)
+static struct ses_batch *gather(struct ses_store *store)
 {
-    struct ses_batch *batch = &store->batch;
+    store->batch_at ^= 1;
+    struct ses_batch *batch = &store->writes[store->batch_at];
     *batch = (struct ses_batch){.store = store, .tasks = store->tasks, .what = ""};
     store->tasks = NULL;
     store->task_cnt = 0;
@@ -77,6 +78,7 @@ static void gather(struct ses_store *store)
         batch->files[op->file].end += op->len;
         batch->ops[batch->op_cnt++] = op;
     }
+    return batch;
 }
 
 /* ---- what comes back ---- */
@@ -124,6 +126,26 @@ static void finish_tasks(struct ses_store *store, struct ses_task *task, enum se
     }
 }
 
+static void finish_batch(struct ses_store *store, struct ses_batch *batch)
+{
+    for (uint32_t i = 0; i < batch->op_cnt; i++) {
+        finish_op(store, batch, batch->ops[i]);
+    }
+    finish_tasks(store, batch->tasks, batch->err);
+}
+
+static void move_ends(struct ses_store *store, const struct ses_batch *batch)
+{
+    for (uint32_t i = 0; i < batch->file_cnt; i++) {
+        uint32_t seg;
+        SES_ASSERT(ses_catalog_find_seg(&store->catalog, &batch->files[i].segment, &seg));
+        ses_catalog_seg(&store->catalog, seg)->end = batch->files[i].end;
+        store->catalog.log_bytes += batch->files[i].end - batch->files[i].start;
+    }
+}
+
+static void start(struct ses_store *store);
+
 static void batch_done(void *cookie)
 {
     struct ses_batch *batch = cookie;
@@ -135,16 +157,13 @@ static void batch_done(void *cookie)
     } else {
         store->free_bytes = batch->refused ? 0 : batch->free_bytes;
     }
-    for (uint32_t i = 0; batch->err == SES_OK && !batch->refused && i < batch->file_cnt; i++) {
-        uint32_t seg;
-        SES_ASSERT(ses_catalog_find_seg(&store->catalog, &batch->files[i].segment, &seg));
-        ses_catalog_seg(&store->catalog, seg)->end = batch->files[i].end;
-        store->catalog.log_bytes += batch->files[i].end - batch->files[i].start;
+    if (batch->err == SES_OK && !batch->refused) {
+        move_ends(store, batch);
     }
-    for (uint32_t i = 0; i < batch->op_cnt; i++) {
-        finish_op(store, batch, batch->ops[i]);
+    if (!store->fatal && store->queue.cnt >= SES_BATCH_MAX) {
+        start(store); /* a full one waits: the disk need not wait for the callbacks */
     }
-    finish_tasks(store, batch->tasks, batch->err);
+    finish_batch(store, batch);
     ses_batch_kick(store);
     ses_store_settle(store);
 }
@@ -155,17 +174,14 @@ static void start(struct ses_store *store)
     SES_ASSERT(!store->writing && !store->fatal);
     store->writing = true;
     store->last_batch_ms = store->p.loop->mono_ms(store->p.loop->ctx);
-    gather(store);
+    struct ses_batch *batch = gather(store);
     const struct ses_loop *loop = store->p.loop;
-    const enum ses_err err = loop->work(loop->ctx, ses_batch_run, batch_done, &store->batch);
+    const enum ses_err err = loop->work(loop->ctx, ses_batch_run, batch_done, batch);
     if (err != SES_OK) {
         store->writing = false;
         ses_store_fail(store, err, "starting a worker");
-        store->batch.err = err;
-        for (uint32_t i = 0; i < store->batch.op_cnt; i++) {
-            finish_op(store, &store->batch, store->batch.ops[i]);
-        }
-        finish_tasks(store, store->batch.tasks, err);
+        batch->err = err;
+        finish_batch(store, batch);
     }
 }
 

@@ -116,6 +116,10 @@ static struct ses_index **find_index(struct ses_lane *lane, uint8_t ttl_class, u
 {
     struct ses_index **free_slot = NULL;
     struct ses_index **oldest = NULL;
+    struct ses_index **recent = &lane->indexes[lane->recent];
+    if (*recent != NULL && (*recent)->ttl_class == ttl_class && (*recent)->day == day) {
+        return recent; /* most records of a batch belong to one day */
+    }
     for (size_t i = 0; i < SES_LANE_INDEXES; i++) {
         struct ses_index **slot = &lane->indexes[i];
         if (*slot == NULL) {
@@ -149,6 +153,7 @@ enum ses_err ses_lane_index(struct ses_lane *lane, uint8_t ttl_class, uint32_t d
     }
     SES_TRY(ses_index_begin(*slot));
     (*slot)->used = ++lane->ticks;
+    lane->recent = (uint32_t)(slot - lane->indexes);
     *out = *slot;
     return SES_OK;
 }

@@ -100,6 +100,7 @@ struct ses_lane {
     uint64_t ticks;
     struct ses_lane_file files[SES_LANE_FILES];
     struct ses_index *indexes[SES_LANE_INDEXES];
+    uint32_t recent; /* slot of the index used last */
 };
 void ses_lane_init(struct ses_lane *lane, const struct ses_disk *disk, const struct ses_log *log);
 void ses_lane_close(struct ses_lane *lane);
@@ -163,7 +164,8 @@ struct ses_store {
     bool writing;
     struct ses_timer *gather;
     uint64_t last_batch_ms;
-    struct ses_batch batch;
+    struct ses_batch writes[2]; /* one is written while callbacks of the other run */
+    unsigned batch_at;
     struct ses_signer signer;
     uint32_t read_cnt; /* in flight */
     uint64_t free_bytes;
