@@ -196,6 +196,61 @@ struct budget {
     uint64_t bytes; /* may be read now */
     uint64_t at_ms;
 };
+/* ---- budget.c ---- */
+/* Takes so much from what `node_id` may make us read now; false if there is not enough. */
+bool ses_budget_take(struct ses_daemon *d, const struct ses_node_id *node_id, uint64_t bytes);
+/* Back again: other members vouched for these. */
+void ses_budget_give(struct ses_daemon *d, const struct ses_node_id *node_id, uint64_t bytes);
+
+/* ---- intake.c: records from another member into the store ---- */
+struct intake;
+struct intake_item {
+    struct intake *in;
+    struct ses_record record; /* set by the caller; borrowed until `done` */
+    struct ses_record_ids ids;
+    enum ses_err err;
+    uint8_t vouchers; /* other members' valid receipts */
+    bool vouched;     /* at least one of them is not the sender's */
+    bool existed;
+    struct ses_receipt receipt; /* ours, if err is OK */
+};
+struct voucher;
+struct intake {
+    struct ses_daemon *d;
+    struct ses_node_id sender;
+    struct ses_hash chain_id;
+    struct voucher *vouchers;
+    uint16_t voucher_cnt;
+    uint16_t left; /* puts without an answer */
+    /* Last word before the store takes a valid record, with done's cookie; NULL: yes. */
+    bool (*accept)(void *cookie, const struct intake_item *item);
+    void (*done)(void *cookie, struct intake *in);
+    void *cookie;
+    uint16_t cnt;
+    struct intake_item items[];
+};
+SES_CHECKED enum ses_err ses_intake_new(struct intake **out, struct ses_daemon *d,
+                                        const struct ses_node_id *sender, uint16_t cnt);
+/* NULL allowed; not between start and done. */
+void ses_intake_free(struct intake *in);
+/* A receipt that came with item number `item`; ignored if it cannot vouch. */
+SES_CHECKED enum ses_err ses_intake_vouch(struct intake *in, uint16_t item,
+                                          const struct ses_receipt *receipt);
+/* Verifies on a worker, puts what is valid, then calls `done`: each item has its `err`. */
+SES_CHECKED enum ses_err
+ses_intake_start(struct intake *in, void (*done)(void *cookie, struct intake *in), void *cookie);
+/* Payload bytes of the records that somebody else than the sender vouched for. */
+uint64_t ses_intake_vouched_bytes(const struct intake *in);
+
+/* ---- groups.c: receipts on the wire ---- */
+struct receipt_at {
+    uint16_t record; /* index in the message */
+    const struct ses_receipt *receipt;
+};
+/* Groups by signature; `written`: cnt times false. How many groups. */
+uint16_t ses_groups_write(struct ses_writer *w, const struct receipt_at *list, uint16_t cnt,
+                          bool *written);
+
 struct replica;
 void ses_replicas_follow_map(struct ses_daemon *d);
 void ses_replicas_close(struct ses_daemon *d);

@@ -5,35 +5,12 @@
 
 #define FRAMES_MAX 8u        /* of one member, not yet answered: twice what a link of ours sends */
 #define BYTES_MAX (4u << 20) /* of those; a link of ours keeps at most half of it in flight */
-#define BUDGET_MIN_BYTES ((uint64_t)64 << 20)
-#define FUTURE_MS 10000u
-#define VOUCHERS_MAX 5u
-#define FRAME_VOUCHERS_MAX 256u
 
-struct item {
-    struct job *job;
-    struct ses_record record;
-    struct ses_record_ids ids;
-    enum ses_err err;
-    uint8_t vouchers;
-    struct ses_receipt receipt; /* valid if err is OK once answered */
-};
-struct voucher {
-    uint16_t item;
-    bool valid;
-    struct ses_dsa_pk pk;
-    struct ses_receipt receipt;
-};
 struct job {
     struct job *next; /* waiting for budget, or answered and waiting for the flow */
     struct replica *replica;
     uint64_t seq;
-    uint16_t cnt;
-    uint16_t left; /* puts without an answer */
-    uint16_t voucher_cnt;
-    struct item *items;
-    struct voucher *vouchers;
-    struct ses_hash chain_id;
+    struct intake *in;
     size_t len;
     uint8_t *frame;
     uint8_t *answer;
@@ -73,8 +50,7 @@ static void job_free(struct job *job)
     rep->frame_cnt--;
     rep->frame_bytes -= job->len;
     ses_free(job->frame);
-    ses_free(job->items);
-    ses_free(job->vouchers);
+    ses_intake_free(job->in);
     ses_free(job->answer);
     ses_free(job);
 }
@@ -117,63 +93,30 @@ static void send_answers(struct replica *rep)
     }
 }
 
-/* Receipts of one batch share their signature. */
-static bool same_group(const struct ses_receipt *a, const struct ses_receipt *b)
-{
-    return a->n == b->n && ses_equal(&a->signature, &b->signature, sizeof a->signature);
-}
-
-static uint16_t group_size(const struct job *job, uint16_t first, const bool *written)
-{
-    uint16_t cnt = 0;
-    for (uint16_t i = first; i < job->cnt; i++) {
-        cnt = (uint16_t)(cnt + (job->items[i].err == SES_OK && !written[i] &&
-                                same_group(&job->items[i].receipt, &job->items[first].receipt)));
-    }
-    return cnt;
-}
-
-static void write_group(struct ses_writer *w, const struct job *job, uint16_t first, bool *written)
-{
-    const struct ses_receipt *lead = &job->items[first].receipt;
-    const struct ses_receipt_group group = {.node_id = lead->node_id,
-                                            .n = lead->n,
-                                            .signature = lead->signature,
-                                            .cnt = group_size(job, first, written)};
-    ses_receipt_group_write(w, &group);
-    for (uint16_t i = first; i < job->cnt; i++) {
-        if (job->items[i].err == SES_OK && !written[i] &&
-            same_group(&job->items[i].receipt, lead)) {
-            ses_receipt_group_item_write(w, i, &job->items[i].receipt);
-            written[i] = true;
-        }
-    }
-}
-
 static uint16_t write_groups(struct ses_writer *w, const struct job *job)
 {
+    struct receipt_at list[SES_REPLICATE_RECORDS_MAX];
     bool written[SES_REPLICATE_RECORDS_MAX] = {false};
-    uint16_t groups = 0;
-    for (uint16_t i = 0; i < job->cnt; i++) {
-        if (job->items[i].err == SES_OK && !written[i]) {
-            write_group(w, job, i, written);
-            groups++;
+    uint16_t cnt = 0;
+    for (uint16_t i = 0; i < job->in->cnt; i++) {
+        if (job->in->items[i].err == SES_OK) {
+            list[cnt++] = (struct receipt_at){.record = i, .receipt = &job->in->items[i].receipt};
         }
     }
-    return groups;
+    return ses_groups_write(w, list, cnt, written);
 }
 
 static enum ses_err encode(struct job *job)
 {
-    const size_t cap = 64 + (size_t)job->cnt * (SES_RECEIPT_BYTES_MAX + 64);
+    const size_t cap = 64 + (size_t)job->in->cnt * (SES_RECEIPT_BYTES_MAX + 64);
     job->answer = ses_alloc(cap, 1);
     SES_REQUIRE(job->answer != NULL, SES_ERR_MEMORY);
     struct ses_writer w;
     ses_writer_init(&w, job->answer, cap);
-    const struct ses_replicate_result result = {.seq = job->seq, .record_cnt = job->cnt};
+    const struct ses_replicate_result result = {.seq = job->seq, .record_cnt = job->in->cnt};
     ses_replicate_result_write(&w, &result);
-    for (uint16_t i = 0; i < job->cnt; i++) {
-        ses_write_u16(&w, (uint16_t)job->items[i].err);
+    for (uint16_t i = 0; i < job->in->cnt; i++) {
+        ses_write_u16(&w, (uint16_t)job->in->items[i].err);
     }
     uint8_t *group_cnt = ses_write_space(&w, 2);
     const uint16_t groups = write_groups(&w, job);
@@ -198,150 +141,28 @@ static void answer(struct job *job)
     replica_free_if_done(rep);
 }
 
-/* ---- into the store ---- */
-static void on_put(void *cookie, const struct ses_put_result *result)
-{
-    struct item *item = cookie;
-    struct job *job = item->job;
-    struct ses_daemon *d = job->replica->d;
-    item->err = result->err;
-    if (result->err == SES_OK) {
-        item->receipt = result->receipt;
-        d->stats.replicated_in += result->existed ? 0 : 1;
-    }
-    if (--job->left == 0) {
-        answer(job);
-    }
-    ses_daemon_release(d);
-}
-
-static enum ses_err check_record(const struct ses_daemon *d, const struct item *item)
-{
-    const uint64_t now_ms = ses_daemon_now(d);
-    SES_TRY(item->err);
-    SES_REQUIRE(ses_daemon_serves(d, &item->ids.digest, true), SES_ERR_WRONG_SWARM);
-    SES_REQUIRE(item->ids.header.ts_ms <= now_ms + FUTURE_MS, SES_ERR_CLOCK);
-    SES_REQUIRE(ses_segment_expires_ms(&item->ids.segment) > now_ms, SES_ERR_CLOCK);
-    return SES_OK;
-}
-
-static enum ses_err put_item(struct ses_daemon *d, struct item *item)
-{
-    SES_TRY(check_record(d, item));
-    const struct ses_put put = {.record = item->record,
-                                .ids = &item->ids,
-                                .vouchers = item->vouchers,
-                                .on_done = on_put,
-                                .cookie = item};
-    SES_TRY(ses_store_put(d->p.store, &put));
-    item->job->left++;
-    ses_daemon_hold(d);
-    return SES_OK;
-}
-
-static void put_all(struct job *job)
-{
-    struct ses_daemon *d = job->replica->d;
-    for (uint16_t i = 0; i < job->cnt; i++) {
-        const enum ses_err err = put_item(d, &job->items[i]);
-        if (err != SES_OK) {
-            job->items[i].err = err;
-            d->stats.replicate_refused++;
-        }
-    }
-    if (job->left == 0) {
-        answer(job);
-    }
-}
-
-/* ---- signatures, on a worker ---- */
-static enum ses_err check_item(const struct job *job, struct item *item)
-{
-    SES_TRY(ses_record_identify(&item->ids, &item->record));
-    SES_REQUIRE(item->ids.header.kind == SES_RECORD_MESSAGE, SES_ERR_MALFORMED);
-    if (ses_ns_public_inbox(item->ids.header.ns)) {
-        return SES_OK;
-    }
-    return ses_record_check_owner(&item->record, &item->ids, &job->chain_id);
-}
-
-static bool voucher_fits(const struct job *job, const struct voucher *v)
-{
-    const struct item *item = &job->items[v->item];
-    return ses_equal(&v->receipt.leaf.id, &item->ids.id, 32) &&
-           ses_equal(&v->receipt.leaf.digest, &item->ids.digest, 32) &&
-           ses_receipt_verify(&v->receipt, &job->chain_id, &v->pk) == SES_OK;
-}
-
-static void job_run(void *cookie)
-{
-    struct job *job = cookie;
-    for (uint16_t i = 0; i < job->cnt; i++) {
-        job->items[i].err = check_item(job, &job->items[i]);
-    }
-    for (uint16_t i = 0; i < job->voucher_cnt; i++) {
-        const struct voucher *v = &job->vouchers[i];
-        struct item *item = &job->items[v->item];
-        if (item->err == SES_OK && item->vouchers < VOUCHERS_MAX && voucher_fits(job, v)) {
-            item->vouchers++;
-        }
-    }
-}
-
-static void job_done(void *cookie)
+static void on_taken(void *cookie, struct intake *in)
 {
     struct job *job = cookie;
     struct ses_daemon *d = job->replica->d;
-    put_all(job);
-    ses_daemon_release(d);
+    for (uint16_t i = 0; i < in->cnt; i++) {
+        d->stats.replicated_in += in->items[i].err == SES_OK && !in->items[i].existed ? 1 : 0;
+        d->stats.replicate_refused += in->items[i].err != SES_OK ? 1 : 0;
+    }
+    ses_budget_give(d, &job->replica->node_id, ses_intake_vouched_bytes(in));
+    answer(job);
 }
 
 /* ---- parsing ---- */
-/* Only other members' receipts vouch, each member once for a record. */
-static bool may_vouch(const struct job *job, uint16_t item, const struct ses_node_id *node_id)
-{
-    const struct ses_daemon *d = job->replica->d;
-    if (ses_equal(node_id, &d->p.node_id, sizeof *node_id) || !ses_daemon_is_member(d, node_id)) {
-        return false;
-    }
-    for (uint16_t i = 0; i < job->voucher_cnt; i++) {
-        if (job->vouchers[i].item == item &&
-            ses_equal(&job->vouchers[i].receipt.node_id, node_id, sizeof *node_id)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static enum ses_err add_voucher(struct job *job, uint16_t item, const struct ses_receipt *receipt)
-{
-    const struct ses_map_node *node = ses_daemon_node(job->replica->d, &receipt->node_id);
-    if (node == NULL || job->voucher_cnt == FRAME_VOUCHERS_MAX ||
-        !may_vouch(job, item, &receipt->node_id)) {
-        return SES_OK;
-    }
-    if (job->vouchers == NULL) {
-        job->vouchers = ses_alloc(FRAME_VOUCHERS_MAX, sizeof *job->vouchers);
-        SES_REQUIRE(job->vouchers != NULL, SES_ERR_MEMORY);
-    }
-    struct voucher *v = &job->vouchers[job->voucher_cnt++];
-    v->item = item;
-    v->pk = node->keys.public_key;
-    v->receipt = *receipt;
-    return SES_OK;
-}
-
 static enum ses_err read_item(struct job *job, struct ses_reader *r, uint16_t index)
 {
     struct ses_receipt receipt;
-    struct item *item = &job->items[index];
-    item->job = job;
-    ses_record_read(r, &item->record);
+    ses_record_read(r, &job->in->items[index].record);
     const uint8_t receipt_cnt = ses_read_u8(r);
     for (uint8_t i = 0; i < receipt_cnt && r->err == SES_OK; i++) {
         ses_receipt_read(r, &receipt);
         if (r->err == SES_OK) {
-            SES_TRY(add_voucher(job, index, &receipt));
+            SES_TRY(ses_intake_vouch(job->in, index, &receipt));
         }
     }
     return r->err;
@@ -355,55 +176,11 @@ static enum ses_err parse(struct job *job)
     SES_REQUIRE(put.record_cnt >= 1 && put.record_cnt <= SES_REPLICATE_RECORDS_MAX,
                 SES_ERR_MALFORMED);
     job->seq = put.seq;
-    job->items = ses_alloc(put.record_cnt, sizeof *job->items);
-    SES_REQUIRE(job->items != NULL, SES_ERR_MEMORY);
-    job->cnt = put.record_cnt;
-    for (uint16_t i = 0; i < job->cnt; i++) {
+    SES_TRY(ses_intake_new(&job->in, job->replica->d, &job->replica->node_id, put.record_cnt));
+    for (uint16_t i = 0; i < job->in->cnt; i++) {
         SES_TRY(read_item(job, &r, i));
     }
     return ses_reader_done(&r);
-}
-
-/* ---- budget: what one sender may make us read in an epoch is spread by answering later. It
- * belongs to the node, not to the flow: dialling again does not fill it. ---- */
-static uint64_t epoch_budget(const struct ses_daemon *d)
-{
-    const uint64_t bytes = d->p.capacity_bytes / 200;
-    return bytes > BUDGET_MIN_BYTES ? bytes : BUDGET_MIN_BYTES;
-}
-
-static struct budget *budget_of(struct ses_daemon *d, const struct ses_node_id *node_id)
-{
-    struct budget *oldest = &d->budgets[0];
-    for (uint32_t i = 0; i < BUDGETS; i++) {
-        struct budget *b = &d->budgets[i];
-        if (b->used && ses_equal(&b->node_id, node_id, sizeof *node_id)) {
-            return b;
-        }
-        if (!b->used || (oldest->used && b->at_ms < oldest->at_ms)) {
-            oldest = b;
-        }
-    }
-    oldest->used = true;
-    oldest->node_id = *node_id;
-    oldest->bytes = epoch_budget(d);
-    oldest->at_ms = ses_daemon_mono(d);
-    return oldest;
-}
-
-static void refill(const struct ses_daemon *d, struct budget *b)
-{
-    const uint64_t depth = epoch_budget(d);
-    const uint64_t now_ms = ses_daemon_mono(d);
-    const uint64_t epoch_ms = d->times.epoch_s * 1000;
-    const uint64_t passed = now_ms - b->at_ms;
-    const uint64_t gain =
-        passed < epoch_ms ? (uint64_t)((double)depth * (double)passed / (double)epoch_ms) : depth;
-    if (gain == 0) {
-        return; /* keeps what has passed for the next time */
-    }
-    b->bytes = depth - b->bytes < gain ? depth : b->bytes + gain;
-    b->at_ms = now_ms;
 }
 
 static void start_waiting(struct replica *rep);
@@ -431,8 +208,7 @@ static void start_job(struct job *job)
     struct replica *rep = job->replica;
     enum ses_err err = parse(job);
     if (err == SES_OK) {
-        job->chain_id = rep->d->p.chain_params.chain_id;
-        err = ses_daemon_work(rep->d, job_run, job_done, job);
+        err = ses_intake_start(job->in, on_taken, job);
     }
     if (err != SES_OK) {
         job_free(job);
@@ -444,13 +220,10 @@ static void start_waiting(struct replica *rep)
 {
     while (rep->waiting != NULL && rep->flow != NULL && !rep->closing) {
         struct job *job = rep->waiting;
-        struct budget *budget = budget_of(rep->d, &rep->node_id);
-        refill(rep->d, budget);
-        if (budget->bytes < job->len) {
+        if (!ses_budget_take(rep->d, &rep->node_id, job->len)) {
             wait_for_budget(rep);
             return;
         }
-        budget->bytes -= job->len;
         rep->waiting = job->next;
         if (rep->waiting == NULL) {
             rep->waiting_end = &rep->waiting;
