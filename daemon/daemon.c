@@ -291,6 +291,7 @@ static enum ses_err serve_all(struct ses_daemon *d)
     SES_TRY(ses_net_serve(net, SES_PROTO_RETRIEVE, ses_read_serve, d));
     SES_TRY(ses_net_serve(net, SES_PROTO_INFO, ses_info_serve, d));
     SES_TRY(ses_net_serve(net, SES_PROTO_REGISTRY, ses_registry_serve, d));
+    SES_TRY(ses_net_serve(net, SES_PROTO_PROBE, ses_probe_serve, d));
     SES_TRY(ses_net_accept(net, SES_PROTO_REPLICATE, ses_replica_accept, d));
     SES_TRY(ses_net_accept(net, SES_PROTO_WATCH, ses_watch_accept, d));
     ses_store_listen(d->p.store, ses_watch_wake, d);

@@ -60,6 +60,7 @@ struct ses_daemon_params {
     struct ses_chain chain;
     struct ses_chain_params chain_params; /* of the genesis: never change */
     struct ses_node_id node_id;
+    const struct ses_dsa_private *key; /* the node's: signs probes' answers and transactions */
     uint64_t capacity_bytes; /* sets the volume budget of a replicating member */
     const char *agent;       /* "sessiond/0.1.0"; outlives the daemon */
     struct ses_daemon_limits limits;
@@ -117,6 +118,7 @@ struct ses_daemon_stats {
     uint64_t refused[SES_REFUSED_CNT];
     uint64_t replicated_out, replicated_in, replicate_refused; /* records */
     uint64_t receipts_valid, receipts_invalid;
+    uint64_t probes_answered, probes_sent, probes_failed;
     uint64_t debts_spilled, debts_expired, limits_hit;
     struct ses_latency store_latency, retrieve_latency;
 };

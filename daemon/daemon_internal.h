@@ -189,6 +189,21 @@ void ses_receipts_serve(struct ses_daemon *d, struct ses_call *call, const uint8
 ses_accept_fn ses_replica_accept;
 ses_accept_fn ses_watch_accept;
 
+/* ---- probe.c ---- */
+struct probes {
+    uint32_t signing; /* answers being signed */
+};
+void ses_probe_serve(void *cookie, struct ses_call *call, const uint8_t *body, size_t len);
+struct ses_probe_order {
+    uint64_t epoch;
+    uint64_t deadline_ms;
+    void (*on_done)(void *cookie, enum ses_err err); /* SES_OK: it signed; on the loop */
+    void *cookie;
+};
+/* Asks `target` (copied) whether it is there. An error result means: no callback. */
+SES_CHECKED enum ses_err ses_probe_start(struct ses_daemon *d, const struct ses_map_node *target,
+                                         const struct ses_probe_order *order);
+
 #define BUDGETS (2u * SES_MEMBERS_MAX)
 struct budget {
     bool used;
@@ -297,6 +312,7 @@ struct ses_daemon {
     struct budget budgets[BUDGETS];
     struct watchers watchers;
     struct meters meters;
+    struct probes probes;
     struct follow follow;
     struct ses_daemon_stats stats;
     struct ses_timer *tick;

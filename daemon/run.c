@@ -294,6 +294,7 @@ static enum ses_err open_daemon(struct program *p, struct ses_note *note)
         .chain = ses_chain_http_face(p->chain),
         .chain_params = p->chain_params,
         .node_id = p->keys.node_id,
+        .key = p->keys.dsa,
         .capacity_bytes = p->s.capacity,
         .agent = PROGRAM "/" SES_VERSION,
         .limits = {.store_rate = (uint32_t)p->s.store_rate, .read_rate = (uint32_t)p->s.read_rate},

@@ -337,6 +337,7 @@ void world_start(struct world *w, uint32_t index)
         .chain = {.ctx = w, .head = chain_head, .registry = chain_registry},
         .chain_params = w->chain_params,
         .node_id = node->net->self.node_id,
+        .key = node->key,
         .capacity_bytes = node->capacity_bytes != 0 ? node->capacity_bytes : (uint64_t)1 << 40,
         .agent = "sessiond/test",
         .limits = node->limits,

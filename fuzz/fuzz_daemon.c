@@ -3,7 +3,7 @@
  *
  * Input: u8 kind, u16 length, bytes; repeated. Kind: 0..3 a request (store, retrieve, info,
  * registry), 4 a frame on a replicate flow, 5 on a watch flow, 6 opens both anew, 7 lets a minute
- * pass. */
+ * pass, 8 a probe from the member. */
 #include <string.h>
 
 #include "base/tap.h"
@@ -48,15 +48,13 @@ static void begin(void)
     atexit(at_end);
 }
 
-static void request(uint8_t kind, const uint8_t *bytes, size_t len)
+static void request(struct world_net *from, enum ses_proto proto, const uint8_t *bytes, size_t len)
 {
-    static const enum ses_proto protos[] = {SES_PROTO_STORE, SES_PROTO_RETRIEVE, SES_PROTO_INFO,
-                                            SES_PROTO_REGISTRY};
     struct world_reply reply;
     struct ses_reader r;
     struct ses_refusal refusal;
     bool ok;
-    world_ask(fuzz.world, fuzz.client, 0, protos[kind], NULL, bytes, len, &reply);
+    world_ask(fuzz.world, from, 0, proto, NULL, bytes, len, &reply);
     const bool answered = world_wait(fuzz.world, &reply, 60000);
     SES_ASSERT(answered && reply.err == SES_OK);
     SES_ASSERT(ses_response_begin(&r, reply.body.bytes, reply.body.len, &ok, &refusal) == SES_OK);
@@ -74,8 +72,12 @@ static void frame(struct world_flow *flow, const uint8_t *bytes, size_t len)
 
 static void one(uint8_t kind, const uint8_t *bytes, size_t len)
 {
+    static const enum ses_proto protos[] = {SES_PROTO_STORE, SES_PROTO_RETRIEVE, SES_PROTO_INFO,
+                                            SES_PROTO_REGISTRY};
     if (kind < 4) {
-        request(kind, bytes, len);
+        request(fuzz.client, protos[kind], bytes, len);
+    } else if (kind == 8) {
+        request(fuzz.thief, SES_PROTO_PROBE, bytes, len);
     } else if (kind < 6) {
         frame(&fuzz.flows[kind - 4], bytes, len);
     } else if (kind == 6) {
@@ -94,7 +96,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     open_flows();
     ses_reader_init(&r, data, size);
     for (unsigned i = 0; i < REQUESTS_MAX && r.left > 0; i++) {
-        const uint8_t kind = ses_read_u8(&r) % 8;
+        const uint8_t kind = ses_read_u8(&r) % 9;
         const uint16_t len = ses_read_u16(&r);
         const uint8_t *bytes = ses_read_view(&r, len);
         if (r.err != SES_OK) {

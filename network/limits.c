@@ -45,6 +45,13 @@ static const struct ses_limit limits[SES_PROTO_CNT] = {
                              .rate = 100,
                              .burst = 400,
                              .access = SES_ACCESS_NODE},
+    [SES_PROTO_PROBE] = {.request_bytes = 64,
+                         .response_bytes = 4096,
+                         .deadline_ms = 5000,
+                         .concurrent = 4,
+                         .rate = 1,
+                         .burst = 8,
+                         .access = SES_ACCESS_NODE},
 };
 
 const struct ses_limit *ses_limit_of(enum ses_proto proto)

@@ -65,7 +65,8 @@ SES_CHECKED enum ses_err ses_uv_post(struct ses_uv *uv, void (*fn)(void *cookie)
     X(WATCH, "/session/watch/1")                                                                   \
     X(INFO, "/session/info/1")                                                                     \
     X(REGISTRY, "/session/registry/1")                                                             \
-    X(REPLICATE, "/session/replicate/1")
+    X(REPLICATE, "/session/replicate/1")                                                           \
+    X(PROBE, "/session/probe/1")
 enum ses_proto {
 #define SES_X(name, id) SES_PROTO_##name,
     SES_PROTOS(SES_X)

@@ -194,6 +194,24 @@ void ses_receipt_group_item_write(struct ses_writer *w, uint16_t record,
 void ses_receipt_group_item_read(struct ses_reader *r, const struct ses_receipt_group *group,
                                  uint16_t *record, struct ses_receipt *receipt);
 
+/* ---- /session/probe/1: a tester of the epoch asks, the node answers with a signature (context
+ * session/probe/v1) that binds chain, epoch, both nodes and the nonce ---- */
+#define SES_PROBE_NONCE 1u
+struct ses_probe {
+    uint64_t epoch;
+    struct ses_hash nonce;
+};
+void ses_probe_write(struct ses_writer *w, const struct ses_probe *m);
+SES_CHECKED enum ses_err ses_probe_read(struct ses_probe *m, const uint8_t *body, size_t len);
+void ses_probe_answer_write(struct ses_writer *w,
+                            const struct ses_dsa_sig *signature); /* with status OK */
+SES_CHECKED enum ses_err ses_probe_answer_read(struct ses_dsa_sig *signature, struct ses_reader *r);
+/* chain_id, u64 epoch, tester's and target's node ids, nonce */
+#define SES_PROBE_MESSAGE_BYTES (32u + 8u + 20u + 20u + 32u)
+void ses_probe_message(uint8_t out[SES_PROBE_MESSAGE_BYTES], const struct ses_hash *chain_id,
+                       const struct ses_node_id *tester, const struct ses_node_id *target,
+                       const struct ses_probe *m);
+
 /* ---- /session/auth/1 and /session/login/1 (run by network) ---- */
 #define SES_AUTH_SUITE_CLIENT 0u
 #define SES_AUTH_SUITE_NODE 1u

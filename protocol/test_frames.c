@@ -46,12 +46,14 @@ static void test_versions_and_ops(void)
                {sample_registry_keys_ask, KIND_REGISTRY_KEYS_ASK, true},
                {sample_replicate_put, KIND_REPLICATE_PUT, true},
                {sample_login, KIND_LOGIN, true},
+               {sample_probe, KIND_PROBE, true},
                {sample_stored, KIND_STORED, false},
                {sample_page, KIND_PAGE, false},
                {sample_info, KIND_INFO, false},
                {sample_registry_page, KIND_REGISTRY_PAGE, false},
                {sample_registry_keys, KIND_REGISTRY_KEYS, false},
                {sample_replicate_result, KIND_REPLICATE_RESULT, false},
+               {sample_probe_answer, KIND_PROBE_ANSWER, false},
                {sample_auth_hello_node, KIND_AUTH_HELLO, false}};
     for (size_t i = 0; i < SES_COUNT(all); i++) {
         const size_t len = sample(all[i].write);

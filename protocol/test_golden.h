@@ -201,6 +201,18 @@ static const struct golden goldens[] = {
      "090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20a0a1a2a3a4a5a6a7a8a9aaabacadaeaf"
      "b0b1b2b3101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f",
      NULL},
+    {"probe", KIND_PROBE, sample_probe, 42,
+     "0101000000000000004d909192939495969798999a9b9c9d9e9fa0a1a2a3a4a5a6a7a8a9aaabacad"
+     "aeaf",
+     NULL},
+    {"probe_answer", KIND_PROBE_ANSWER, sample_probe_answer, 3312,
+     "0100004445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f60",
+     "1492044540d3f24cc3ef9ff25fbad53c9ae8380788f58e65eed7f265d96dbf4d"},
+    {"probe_message", KIND_NONE, sample_probe_message, 112,
+     "c0c1c2c3c4c5c6c7c8c9cacbcccdcecfd0d1d2d3d4d5d6d7d8d9dadbdcdddedf000000000000004d"
+     "a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b0b1b2b3b4b5b6b7b8b9babbbcbdbebfc0c1c2c3"
+     "909192939495969798999a9b9c9d9e9fa0a1a2a3a4a5a6a7a8a9aaabacadaeaf",
+     NULL},
 };
 /* clang-format on */
 

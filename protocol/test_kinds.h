@@ -35,7 +35,9 @@
     X(REPLICATE_PUT, frames)                                                                       \
     X(REPLICATE_RESULT, frames)                                                                    \
     X(AUTH_HELLO, frames)                                                                          \
-    X(LOGIN, frames)
+    X(LOGIN, frames)                                                                               \
+    X(PROBE, frames)                                                                               \
+    X(PROBE_ANSWER, frames)
 enum kind {
 #define SES_X(name, target) KIND_##name,
     KINDS(SES_X)
@@ -257,6 +259,25 @@ static inline void recode_info_request(struct ses_reader *r, struct ses_writer *
     }
 }
 
+static inline void recode_probe(struct ses_reader *r, struct ses_writer *w)
+{
+    struct ses_probe m;
+    const enum ses_err err = ses_probe_read(&m, r->at, r->left);
+    ses_reader_check(r, err == SES_OK, err);
+    if (r->err == SES_OK) {
+        (void)ses_read_view(r, r->left);
+        ses_probe_write(w, &m);
+    }
+}
+
+static inline void recode_probe_answer(struct ses_reader *r, struct ses_writer *w)
+{
+    struct ses_dsa_sig signature;
+    if (ses_probe_answer_read(&signature, r) == SES_OK) {
+        ses_probe_answer_write(w, &signature);
+    }
+}
+
 static inline void recode_replicate_put(struct ses_reader *r, struct ses_writer *w)
 {
     struct ses_replicate_put m;
@@ -345,6 +366,8 @@ static inline void recode_fields(enum kind kind, struct ses_reader *r, struct se
         (void)ses_read_view(r, r->left);
     } else if (kind == KIND_INFO && ses_info_read(&info, r) == SES_OK) {
         ses_info_write(w, &info);
+    } else if (kind == KIND_PROBE_ANSWER) {
+        recode_probe_answer(r, w);
     } else if (kind == KIND_PAGE) {
         recode_page(r, w);
     } else if (kind == KIND_REGISTRY_PAGE) {
@@ -403,6 +426,7 @@ static inline enum ses_err kind_recode(enum kind kind, const uint8_t *bytes, siz
         [KIND_REPLICATE_PUT] = recode_replicate_put,
         [KIND_AUTH_HELLO] = recode_auth_hello,
         [KIND_LOGIN] = recode_login,
+        [KIND_PROBE] = recode_probe,
     };
     struct ses_reader r;
     ses_reader_init(&r, bytes, len);

@@ -222,4 +222,38 @@ static inline void sample_login_message(struct ses_writer *w)
     ses_write_bytes(w, out, sizeof out);
 }
 
+static inline struct ses_probe sample_probe_struct(void)
+{
+    struct ses_probe m = {.epoch = 77};
+    FILL(m.nonce, 0x90);
+    return m;
+}
+
+static inline void sample_probe(struct ses_writer *w)
+{
+    const struct ses_probe m = sample_probe_struct();
+    ses_probe_write(w, &m);
+}
+
+static inline void sample_probe_answer(struct ses_writer *w)
+{
+    struct ses_dsa_sig signature;
+    FILL(signature, 0x44);
+    ses_probe_answer_write(w, &signature);
+}
+
+static inline void sample_probe_message(struct ses_writer *w)
+{
+    uint8_t out[SES_PROBE_MESSAGE_BYTES];
+    const struct ses_probe m = sample_probe_struct();
+    struct ses_hash chain_id;
+    struct ses_node_id tester;
+    struct ses_node_id target;
+    FILL(chain_id, 0xC0);
+    FILL(tester, 0xA0);
+    FILL(target, 0xB0);
+    ses_probe_message(out, &chain_id, &tester, &target, &m);
+    ses_write_bytes(w, out, sizeof out);
+}
+
 #endif
