@@ -93,7 +93,7 @@ def classical_dialler_is_refused(peer):
 
 
 def main():
-    peer = sys.argv[1]
+    peer = Path(sys.argv[1]).resolve()
     tests = [js_dials_us, we_dial_js, we_refuse_another_peer, classical_listener_is_refused,
              classical_dialler_is_refused]
     if not NODE.exists() or not (HERE / "node_modules" / "libp2p").exists():
