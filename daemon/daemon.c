@@ -136,7 +136,9 @@ static void take_seat(struct ses_daemon *d)
     d->status = own != NULL ? own->row.status : SES_NODE_RETIRED;
     d->swarm = swarm_in(d->map, &d->p.node_id);
     d->swarm_from_epoch = own != NULL ? own->row.swarm_from_epoch : 0;
-    ses_store_set_seat(d->p.store, d->swarm, d->swarm_from_epoch);
+    const struct ses_store_seat seat = {
+        .swarm = d->swarm, .num_swarms = d->map->num_swarms, .from_epoch = d->swarm_from_epoch};
+    ses_store_set_seat(d->p.store, &seat);
     if (before != d->swarm && d->swarm != SES_SWARM_NONE) {
         ses_logf(d->p.log, SES_LOG_INFO, MODULE, "seat swarm=%u from_epoch=%" PRIu64, d->swarm,
                  d->swarm_from_epoch);

@@ -224,8 +224,8 @@ struct intake_item {
     struct ses_record record; /* set by the caller; borrowed until `done` */
     struct ses_record_ids ids;
     enum ses_err err;
-    uint8_t vouchers; /* other members' valid receipts */
-    bool vouched;     /* at least one of them is not the sender's */
+    struct ses_vouchers vouchers; /* other members' valid receipts */
+    bool vouched;                 /* at least one of them is not the sender's */
     bool existed;
     struct ses_receipt receipt; /* ours, if err is OK */
 };

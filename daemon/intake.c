@@ -4,7 +4,6 @@
 #include "daemon/daemon_internal.h"
 
 #define FUTURE_MS 10000u
-#define VOUCHERS_MAX 5u
 #define VOUCHERS_ALL_MAX 256u
 
 struct voucher {
@@ -112,9 +111,9 @@ static void check_run(void *cookie)
     for (uint16_t i = 0; i < in->voucher_cnt; i++) {
         struct voucher *v = &in->vouchers[i];
         struct intake_item *item = &in->items[v->item];
-        if (item->err == SES_OK && item->vouchers < VOUCHERS_MAX && voucher_fits(in, v)) {
+        if (item->err == SES_OK && item->vouchers.cnt < SES_VOUCHERS_MAX && voucher_fits(in, v)) {
             v->valid = true;
-            item->vouchers++;
+            ses_vouchers_add(&item->vouchers, v->receipt.leaf.admit_epoch);
             item->vouched |= !ses_equal(&v->receipt.node_id, &in->sender, sizeof in->sender);
         }
     }

@@ -115,8 +115,8 @@ static void fill(struct ses_store *store, struct ses_sign_job *job)
             .id = op->ids.id,
             .digest = op->ids.digest,
             .segment = op->ids.segment,
-            .swarm = store->swarm,
-            .swarm_from_epoch = store->swarm_from_epoch,
+            .swarm = store->seat.swarm,
+            .swarm_from_epoch = store->seat.from_epoch,
             .admit_epoch = op->admit_epoch,
             .time_ms = now_ms,
         };

@@ -1,8 +1,11 @@
 /* storage: the inbox store of a node. Append-only segment logs, a rebuildable SQLite index, durable
- * node metadata, and the receipts that promise what was fsynced.
+ * node metadata, the receipts that promise what was fsynced, and the forest over all of it.
  *
  *     put ─► gather (<= 2 ms or 256) ─► pwritev + fdatasync + index ─► sign a batch ─► callback
  *            loop thread                 worker (one at a time)          worker
+ *
+ *     ask ─► leaves of what is not open ─► tries, sums, proofs ─► callback       (storage/view.h)
+ *            loop thread                    worker (one at a time)
  *
  *     data/seg/<class>/<hour>.log   data/idx/<class>-<day>.db   data/meta.db
  *
@@ -62,6 +65,8 @@ struct ses_store_params {
     uint64_t capacity_bytes;      /* 0: the disk's */
     uint64_t entry_reserve_bytes; /* refuse entry (DISK_LOW) below this free space */
     uint64_t hard_reserve_bytes;  /* refuse everything below this */
+    uint64_t forest_bytes;        /* of memory for open segments; 0: 128 MiB. What is asked about is
+                                     opened even beyond it */
     void (*on_fatal)(void *cookie, enum ses_err err, const char *what);
     void *cookie;
 };
@@ -74,12 +79,49 @@ SES_CHECKED enum ses_err ses_store_open(struct ses_store **out,
 void ses_store_close(struct ses_store *store, void (*on_closed)(void *cookie), void *cookie);
 void ses_store_free(struct ses_store *store);
 
-/* The seat in which promises are made (receipt fields), and what is sealed (-1: nothing). */
-void ses_store_set_seat(struct ses_store *store, uint32_t swarm, uint64_t swarm_from_epoch);
-/* Durable before it returns; never goes down. */
+/* The seat in which promises are made (receipt fields), and which inboxes belong to it: those whose
+ * digest mod num_swarms (a power of two, at least 1) is `swarm`. SES_SWARM_NONE: no seat, no inbox.
+ * The live view becomes that of the new seat; what is stored stays. */
+struct ses_store_seat {
+    uint32_t swarm;
+    uint32_t num_swarms;
+    uint64_t from_epoch;
+};
+void ses_store_set_seat(struct ses_store *store, const struct ses_store_seat *seat);
+/* No record is admitted to this epoch or one before from now on. Durable before it returns; never
+ * goes down; blocking. -1: nothing is sealed. */
 SES_CHECKED enum ses_err ses_store_seal(struct ses_store *store, int64_t sealed_epoch);
+int64_t ses_store_sealed(const struct ses_store *store);
+/* A new, restored or emptied store (one without the meta.db that belongs to it) has sealed the
+ * epoch of its first start, and commits to nothing until it was compared with the other members
+ * once: ses_store_mark_synced says that this was done, durably. */
+bool ses_store_needs_sync(const struct ses_store *store);
+SES_CHECKED enum ses_err ses_store_mark_synced(struct ses_store *store);
 
 /* ---- put ---- */
+/* The epochs of other members' valid receipts that came with a record: k of them with an epoch of
+ * at most e admit it to e for k sixths of freezeSeconds longer (k <= 5). */
+#define SES_VOUCHERS_MAX 5u
+struct ses_vouchers {
+    uint8_t cnt;
+    uint64_t epochs[SES_VOUCHERS_MAX]; /* the least ones, ascending */
+};
+/* One receipt more; at most one for each member. */
+void ses_vouchers_add(struct ses_vouchers *vouchers, uint64_t admit_epoch);
+
+/* What a delete statement deletes; the inbox is the statement's own. */
+#define SES_DELETIONS_MAX 64u
+struct ses_deletion {
+    struct ses_hash id;
+    uint64_t ts_ms;
+    int16_t ns;
+    uint8_t ttl_class;
+};
+/* Whether a statement may delete it: a record not later than the statement by more than 130 s, and
+ * whose segment expires no later than the statement's, so that nothing comes back to life. A
+ * statement with other targets is malformed; the store passes such a target over. */
+bool ses_deletion_allowed(const struct ses_record_ids *statement, const struct ses_deletion *target);
+
 struct ses_put_result {
     enum ses_err err;
     bool existed;
@@ -88,16 +130,27 @@ struct ses_put_result {
 struct ses_put {
     struct ses_record record;         /* copied; already validated by ses_record_identify */
     const struct ses_record_ids *ids; /* copied */
-    bool entry;       /* entered here: quota and entry mark are checked, and the record stays on the
-                         pending list until ses_store_replicated */
-    bool stranger;    /* counts against the strangers' quarter of the quota */
-    uint8_t vouchers; /* other members' valid receipts that came with it */
+    bool entry;    /* entered here: quota and entry mark are checked, and the record stays on the
+                      pending list until ses_store_replicated */
+    bool stranger; /* counts against the strangers' quarter of the quota */
+    struct ses_vouchers vouchers;
+    /* Of a delete statement (a record of kind 1) that the caller has verified; copied. Each
+     * target's leaf is of kind 1 and size 0 from the statement's admit_epoch on, whether the
+     * message came before, comes later, or never. Pages and ses_store_get pass it over and its
+     * bytes leave the quota at once; its payload is kept as long as a snapshot that can be asked
+     * for shows kind 0. The statement is a record like others, with a leaf of kind 1 and size 0;
+     * pages hold messages only, ses_store_get and sync give it. A full inbox takes statements. */
+    const struct ses_deletion *targets;
+    uint8_t target_cnt;
     void (*on_done)(void *cookie, const struct ses_put_result *result); /* exactly once */
     void *cookie;
 };
 /* ERR_QUOTA, ERR_DISK_LOW, ERR_FULL (too much in flight: back off), ERR_UNAVAILABLE (stopping) at
- * once and then no callback. A known record answers with a new receipt and is not stored twice. */
+ * once and then no callback. A known record answers with a new receipt and is not stored twice, a
+ * deleted one likewise; one whose copy on disk was found damaged is stored again, in the same epoch
+ * as before. */
 SES_CHECKED enum ses_err ses_store_put(struct ses_store *store, const struct ses_put *put);
+/* Stored, or known to be deleted. */
 bool ses_store_has(struct ses_store *store, const struct ses_record_ids *ids);
 
 /* ---- read ---- */
@@ -120,8 +173,14 @@ ses_store_page(struct ses_store *store, const struct ses_retrieve *ask,
 void ses_store_listen(struct ses_store *store,
                       void (*on_record)(void *cookie, const struct ses_hash *inbox, int16_t ns),
                       void *cookie);
-/* One live record by id. On a worker. ERR_NOT_FOUND at once and then no callback; ERR_CHECKSUM in
- * the callback if its bytes are damaged. */
+/* Called for a record whose bytes on disk do not match its id: fetch it from another member and put
+ * it again. One listener; at most once until it is put again. */
+void ses_store_listen_damage(struct ses_store *store,
+                             void (*on_damage)(void *cookie, const struct ses_hash *id,
+                                               const struct ses_segment *segment),
+                             void *cookie);
+/* One live record by id. On a worker. ERR_NOT_FOUND at once and then no callback (deleted ones,
+ * too); ERR_CHECKSUM in the callback if its bytes are damaged. */
 struct ses_record_copy {
     struct ses_record_ids ids;
     uint8_t *header; /* 48 bytes, then the payload; borrowed for the call */
@@ -164,6 +223,14 @@ struct ses_store_stats {
     uint64_t record_cnt, payload_bytes, disk_bytes, free_bytes;
     uint64_t inbox_cnt, segment_cnt;
     uint64_t puts, batches, signatures, corrupt_reads, torn_tails;
+    uint64_t repaired;      /* damaged records stored again */
+    uint64_t deleted_cnt;   /* live leaves of kind 1, statements included */
+    uint64_t foreign_cnt;   /* records of inboxes that the seat does not serve */
+    uint64_t leaf_cnt;      /* of the live view, as far as its sums are made */
+    uint32_t open_segments; /* tries in memory, of all views */
+    uint64_t forest_bytes;  /* of memory */
+    uint64_t forest_builds; /* tries made from leaves */
+    uint32_t snapshot_cnt;
     bool entry_refused; /* below the disk-low mark */
 };
 void ses_store_stats(const struct ses_store *store, struct ses_store_stats *out);
@@ -174,5 +241,23 @@ SES_CHECKED enum ses_err ses_store_meta_set(struct ses_store *store, const char 
 /* Appends; ERR_NOT_FOUND. */
 SES_CHECKED enum ses_err ses_store_meta_get(struct ses_store *store, const char *key,
                                             struct ses_buf *out);
+
+/* ---- commitments: one for an epoch, whatever crashes ---- */
+struct ses_commitment {
+    uint64_t epoch;
+    struct ses_hash secret; /* its hash is the `next` of this one; the reveal of the one after */
+    struct ses_buf bytes;   /* the signed transaction; empty before it is given */
+};
+/* Remembers the signed bytes and the secret, durably, before it returns. If a commitment for the
+ * epoch is remembered already, nothing changes. In both cases *out is what is remembered: send that
+ * and nothing else; the caller frees out->bytes. Blocking. ERR_AGAIN before the first full sync;
+ * ERR_INVALID without a snapshot of the epoch or for an epoch before the last commitment's. */
+SES_CHECKED enum ses_err ses_store_commit(struct ses_store *store, struct ses_commitment *out,
+                                          const struct ses_commitment *commitment);
+/* The last one with an epoch of at most `epoch`; ERR_NOT_FOUND. Kept for 200 epochs. */
+SES_CHECKED enum ses_err ses_store_commitment(struct ses_store *store, struct ses_commitment *out,
+                                              uint64_t epoch);
+
+#include "storage/view.h" /* which needs all of this */
 
 #endif

@@ -40,7 +40,7 @@ struct ses_op {
     uint32_t entry; /* in the catalog */
     uint32_t self;  /* in the pool of ops */
     uint8_t flags;  /* SES_FLAG_ENTRY, _STRANGER, _PENDING */
-    uint8_t vouchers;
+    struct ses_vouchers vouchers;
     bool existed;
     uint8_t *bytes; /* log prefix, header, payload; NULL if nothing is to be written */
     uint32_t len;
@@ -148,8 +148,7 @@ struct ses_store {
     struct ses_meta *meta;
     struct ses_slab ops;
     uint64_t next_seq;
-    uint32_t swarm;
-    uint64_t swarm_from_epoch;
+    struct ses_store_seat seat;
     pthread_mutex_t lock; /* of sealed */
     int64_t sealed;
     int64_t sealed_saved;                   /* in meta.db */
@@ -199,6 +198,11 @@ void ses_signed_flush(struct ses_store *store, bool now);
 int64_t ses_expired_day(uint8_t ttl_class, uint64_t now_ms);
 SES_CHECKED enum ses_err ses_store_recover(struct ses_store *store, struct ses_note *note);
 uint64_t ses_store_free_bytes(const struct ses_store *store);
+
+/* ---- admit.c ---- */
+/* ses_admit_epoch where each voucher counts for its own epoch and those after it. */
+uint64_t ses_vouched_epoch(const struct ses_times *times, uint64_t ts_ms, uint64_t accepted_ms,
+                           int64_t sealed, const struct ses_vouchers *vouchers);
 
 /* A place in a log that a worker reads. */
 struct ses_place {

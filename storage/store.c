@@ -14,7 +14,7 @@ static enum ses_err check_params(const struct ses_store_params *p)
 static enum ses_err init(struct ses_store *store, const struct ses_store_params *params)
 {
     store->p = *params;
-    store->swarm = SES_SWARM_NONE;
+    store->seat = (struct ses_store_seat){.swarm = SES_SWARM_NONE, .num_swarms = 1};
     store->sealed = -1;
     store->sealed_saved = -1;
     store->ops.item = sizeof(struct ses_op);
@@ -155,10 +155,15 @@ void ses_store_fail(struct ses_store *store, enum ses_err err, const char *what)
 }
 
 /* ---- small things ---- */
-void ses_store_set_seat(struct ses_store *store, uint32_t swarm, uint64_t swarm_from_epoch)
+void ses_store_set_seat(struct ses_store *store, const struct ses_store_seat *seat)
 {
-    store->swarm = swarm;
-    store->swarm_from_epoch = swarm_from_epoch;
+    SES_ASSERT(seat->num_swarms > 0 && (seat->num_swarms & (seat->num_swarms - 1)) == 0);
+    store->seat = *seat;
+}
+
+int64_t ses_store_sealed(const struct ses_store *store)
+{
+    return store->sealed;
 }
 
 enum ses_err ses_store_seal(struct ses_store *store, int64_t sealed_epoch)

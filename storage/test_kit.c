@@ -118,7 +118,8 @@ enum ses_err kit_open(struct kit *kit)
     kit->closed = false;
     const enum ses_err err = ses_store_open(&kit->store, &kit->params, &kit->note);
     if (err == SES_OK) {
-        ses_store_set_seat(kit->store, 3, 90);
+        const struct ses_store_seat seat = {.swarm = 0, .num_swarms = 1, .from_epoch = 90};
+        ses_store_set_seat(kit->store, &seat);
     }
     return err;
 }
@@ -211,7 +212,7 @@ static void check_receipt(const struct kit *kit, const struct kit_record *record
     TAP_BYTES(record->ids.id.bytes, receipt->leaf.id.bytes, 32);
     TAP_BYTES(record->ids.digest.bytes, receipt->leaf.digest.bytes, 32);
     TAP_EQ(record->ids.segment.hour, receipt->leaf.segment.hour);
-    TAP_EQ(3, receipt->leaf.swarm);
+    TAP_EQ(0, receipt->leaf.swarm);
     TAP_EQ(90, receipt->leaf.swarm_from_epoch);
 }
 

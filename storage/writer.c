@@ -55,7 +55,7 @@ static enum ses_err sync_files(struct ses_batch *batch)
 static uint64_t epoch_of(const struct ses_store *store, const struct ses_op *op, uint64_t now_ms,
                          int64_t sealed)
 {
-    return ses_admit_epoch(&store->p.times, op->ids.header.ts_ms, now_ms, sealed, op->vouchers);
+    return ses_vouched_epoch(&store->p.times, op->ids.header.ts_ms, now_ms, sealed, &op->vouchers);
 }
 
 static void stamp(struct ses_op *op, uint64_t now_ms, uint64_t epoch)
