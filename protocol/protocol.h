@@ -2,6 +2,7 @@
  * decoders borrow from the caller's bytes, encoders write into the caller's memory.
  *
  *   record.h    message records, segments, admission, stamps
+ *   delete.h    signed statements that take records back
  *   receipt.h   signed promises of a node
  *   tx.h        transactions and blocks of the chain
  *   node.h      service nodes, registry rows, epoch records, genesis parameters
@@ -14,6 +15,7 @@
 #ifndef SES_PROTOCOL_PROTOCOL_H
 #define SES_PROTOCOL_PROTOCOL_H
 
+#include "protocol/delete.h"
 #include "protocol/envelope.h"
 #include "protocol/node.h"
 #include "protocol/receipt.h"

@@ -1,4 +1,4 @@
-#include "protocol/record.h"
+#include "protocol/record_internal.h"
 
 #include "protocol/protocol_internal.h"
 
@@ -66,20 +66,30 @@ void ses_inbox_digest(struct ses_hash *out, const struct ses_hash *inbox)
     ses_blake3_hash(out, session_id, sizeof session_id);
 }
 
+void ses_record_header_hash(struct ses_hash *out, const uint8_t header[SES_RECORD_HEADER_BYTES])
+{
+    ses_b(out, SES_TAG_HEADER, SES_PARTS(SES_PART(header, SES_RECORD_HEADER_BYTES)));
+}
+
+void ses_record_id_of(struct ses_hash *out, const struct ses_hash *header_hash, uint32_t size,
+                      const struct ses_hash *payload_root)
+{
+    uint8_t bytes[4];
+    ses_put_u32(bytes, size);
+    ses_b(out, SES_TAG_RECORD,
+          SES_PARTS(SES_PART(header_hash->bytes, 32), SES_PART(bytes, 4),
+                    SES_PART(payload_root->bytes, 32)));
+}
+
 enum ses_err ses_record_identify(struct ses_record_ids *out, const struct ses_record *record)
 {
     memset(out, 0, sizeof *out);
     SES_REQUIRE(record->payload_bytes <= SES_PAYLOAD_MAX, SES_ERR_TOO_LARGE);
     SES_TRY(ses_record_header_decode(&out->header, record->header));
-    uint8_t size[4];
-    ses_put_u32(size, record->payload_bytes);
     ses_segment_of(&out->segment, out->header.ttl_class, out->header.ts_ms);
     ses_payload_root(&out->payload_root, record->payload, record->payload_bytes);
-    ses_b(&out->header_hash, SES_TAG_HEADER,
-          SES_PARTS(SES_PART(record->header, SES_RECORD_HEADER_BYTES)));
-    ses_b(&out->id, SES_TAG_RECORD,
-          SES_PARTS(SES_PART(out->header_hash.bytes, 32), SES_PART(size, 4),
-                    SES_PART(out->payload_root.bytes, 32)));
+    ses_record_header_hash(&out->header_hash, record->header);
+    ses_record_id_of(&out->id, &out->header_hash, record->payload_bytes, &out->payload_root);
     ses_inbox_digest(&out->digest, &out->header.inbox);
     return SES_OK;
 }

@@ -77,7 +77,8 @@ static inline bool ses_ns_public_outbox(int16_t ns) /* -(20k + 1) */
  * over chain_id || header || BLAKE3(rest)); the keys must be those of the inbox. */
 #define SES_OWNED_PREFIX_BYTES (SES_KEM_PK_BYTES + SES_DSA_PK_BYTES + SES_DSA_SIG_BYTES)
 /* SES_OK without a look where anybody may write. ERR_MALFORMED (no room for the prefix),
- * ERR_UNAUTHORISED (keys of another inbox), ERR_SIGNATURE. One ML-DSA verification. */
+ * ERR_UNAUTHORISED (keys of another inbox), ERR_SIGNATURE. One ML-DSA verification. A record of
+ * kind 1 is a delete statement in any namespace and checked as one (protocol/delete.h). */
 SES_CHECKED enum ses_err ses_record_check_owner(const struct ses_record *record,
                                                 const struct ses_record_ids *ids,
                                                 const struct ses_hash *chain_id);

@@ -1,12 +1,12 @@
 /* Records that only the owner of an inbox may write: keys and a signature before the body. */
+#include "protocol/delete.h"
 #include "protocol/protocol_internal.h"
-#include "protocol/record.h"
 
 #define STATEMENT_BYTES (32u + SES_RECORD_HEADER_BYTES + 32u)
 
 /* chain_id || header || BLAKE3(rest) */
-static void statement(uint8_t out[STATEMENT_BYTES], const struct ses_hash *chain_id,
-                      const uint8_t *header, const uint8_t *body, size_t len)
+static void statement_of(uint8_t out[STATEMENT_BYTES], const struct ses_hash *chain_id,
+                         const uint8_t *header, const uint8_t *body, size_t len)
 {
     struct ses_hash rest;
     ses_blake3_hash(&rest, body, len);
@@ -19,6 +19,11 @@ enum ses_err ses_record_check_owner(const struct ses_record *record,
                                     const struct ses_record_ids *ids,
                                     const struct ses_hash *chain_id)
 {
+    if (ids->header.kind == SES_RECORD_TOMBSTONE) {
+        struct ses_delete statement;
+        SES_TRY(ses_delete_of_record(&statement, record));
+        return ses_delete_verify(&statement, chain_id);
+    }
     if (ses_ns_public_inbox(ids->header.ns)) {
         return SES_OK; /* anybody may write there */
     }
@@ -35,7 +40,7 @@ enum ses_err ses_record_check_owner(const struct ses_record *record,
     ses_session_id_of(&owner, &kem, &dsa);
     SES_REQUIRE(memcmp(owner.bytes + 1, ids->header.inbox.bytes, 32) == 0, SES_ERR_UNAUTHORISED);
     uint8_t message[STATEMENT_BYTES];
-    statement(message, chain_id, record->header, r.at, r.left);
+    statement_of(message, chain_id, record->header, r.at, r.left);
     return ses_verify(&dsa, SES_DOMAIN_RECORD, message, sizeof message, &signature);
 }
 
@@ -47,7 +52,7 @@ enum ses_err ses_record_sign_owned(uint8_t *out, const uint8_t header[48],
     SES_REQUIRE(len <= SES_PAYLOAD_MAX - SES_OWNED_PREFIX_BYTES, SES_ERR_TOO_LARGE);
     uint8_t message[STATEMENT_BYTES];
     struct ses_dsa_sig signature;
-    statement(message, chain_id, header, body, len);
+    statement_of(message, chain_id, header, body, len);
     SES_TRY(ses_sign(&signature, owner->dsa, SES_DOMAIN_RECORD, message, sizeof message, random));
     struct ses_writer w;
     ses_writer_init(&w, out, SES_OWNED_PREFIX_BYTES + len);

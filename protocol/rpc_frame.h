@@ -10,6 +10,7 @@
 #ifndef SES_PROTOCOL_RPC_FRAME_H
 #define SES_PROTOCOL_RPC_FRAME_H
 
+#include "protocol/delete.h"
 #include "protocol/receipt.h"
 
 #define SES_FRAME_VERSION 1u
@@ -75,6 +76,17 @@ void ses_store_receipts_write(struct ses_writer *w, const struct ses_hash *id);
 SES_CHECKED enum ses_err ses_store_receipts_read(struct ses_hash *id, const uint8_t *body,
                                                  size_t len);
 
+/* ---- /session/delete/1: a delete statement; the answer is that of a store ---- */
+#define SES_DELETE_PUT 1u
+struct ses_delete_put {
+    uint32_t wait_ms; /* answer "pending" after this time at the latest */
+    uint32_t statement_bytes;
+    const uint8_t *statement; /* protocol/delete.h */
+};
+void ses_delete_put_write(struct ses_writer *w, const struct ses_delete_put *m);
+SES_CHECKED enum ses_err ses_delete_put_read(struct ses_delete_put *m, const uint8_t *body,
+                                             size_t len);
+
 /* ---- /session/retrieve/1 and /session/watch/1 ---- */
 /* Arrival order at one node: later arrivals always stand behind the cursor, so paging never skips.
  * Opaque to clients; meaningful only at the node that gave it (zeros: from the beginning). */
@@ -84,6 +96,8 @@ struct ses_cursor {
 };
 
 #define SES_RETRIEVE_PAGE 1u
+#define SES_RETRIEVE_LIST 2u
+#define SES_RETRIEVE_PROVE 3u
 #define SES_WATCH_SUBSCRIBE 1u
 #define SES_RETRIEVE_RECORDS_MAX 1024u
 struct ses_retrieve {
@@ -96,6 +110,10 @@ struct ses_retrieve {
 /* `op` SES_RETRIEVE_PAGE or SES_WATCH_SUBSCRIBE: same fields. */
 void ses_retrieve_write(struct ses_writer *w, const struct ses_retrieve *m);
 SES_CHECKED enum ses_err ses_retrieve_read(struct ses_retrieve *m, const uint8_t *body, size_t len);
+/* Op SES_RETRIEVE_LIST: the same fields; the answer is a page whose elements are delete targets
+ * (protocol/delete.h) instead of records, of kind 0 only. */
+void ses_list_write(struct ses_writer *w, const struct ses_retrieve *m);
+SES_CHECKED enum ses_err ses_list_read(struct ses_retrieve *m, const uint8_t *body, size_t len);
 #define SES_PAGE_MORE 1u /* ask again with `next` */
 #define SES_PAGE_PARTIAL                                                                           \
     2u /* the node is not fully synced: does not count for a reader's quorum                       \
@@ -108,8 +126,31 @@ struct ses_page {
 /* Status OK, flags, next, record_cnt; the records follow with ses_record_write. */
 void ses_page_write(struct ses_writer *w, const struct ses_page *m);
 void ses_page_read(struct ses_reader *r, struct ses_page *m);
+/* Of a list: targets follow. */
+void ses_list_page_read(struct ses_reader *r, struct ses_page *m);
 /* Where ses_page_write put flags, cursor and count, to fill them in afterwards. */
 #define SES_PAGE_HEADER_BYTES (1u + 2u + 1u + SES_CURSOR_BYTES + 2u)
+
+/* Op SES_RETRIEVE_PROVE: all keys of the inbox in these segments, as the node committed to them for
+ * an epoch whose snapshot is still openable. The proof is one of the forest (crypto/proof.h) with
+ * one range per segment. TOO_LARGE: ask for fewer segments. */
+#define SES_PROVE_SEGMENTS_MAX 256u
+#define SES_PROVE_BYTES_MAX 786432u
+struct ses_prove {
+    struct ses_hash inbox;
+    uint64_t epoch;
+    uint16_t segment_cnt; /* at least 1, ascending */
+    struct ses_segment segments[SES_PROVE_SEGMENTS_MAX];
+};
+void ses_prove_write(struct ses_writer *w, const struct ses_prove *m);
+SES_CHECKED enum ses_err ses_prove_read(struct ses_prove *m, const uint8_t *body, size_t len);
+struct ses_proof_answer {
+    uint64_t epoch;
+    uint32_t proof_bytes;
+    const uint8_t *proof; /* view */
+};
+void ses_proof_write(struct ses_writer *w, const struct ses_proof_answer *m); /* with status OK */
+SES_CHECKED enum ses_err ses_proof_read(struct ses_proof_answer *m, struct ses_reader *r);
 
 /* ---- /session/info/1 ---- */
 #define SES_INFO_GET 1u

@@ -37,7 +37,13 @@
     X(AUTH_HELLO, frames)                                                                          \
     X(LOGIN, frames)                                                                               \
     X(PROBE, frames)                                                                               \
-    X(PROBE_ANSWER, frames)
+    X(PROBE_ANSWER, frames)                                                                        \
+    X(DELETE, delete)                                                                              \
+    X(DELETE_PUT, frames)                                                                          \
+    X(LIST, frames)                                                                                \
+    X(LIST_PAGE, frames)                                                                           \
+    X(PROVE, frames)                                                                               \
+    X(PROOF, frames)
 enum kind {
 #define SES_X(name, target) KIND_##name,
     KINDS(SES_X)
@@ -73,6 +79,25 @@ static inline void recode_record(struct ses_reader *r, struct ses_writer *w)
     if (r->err == SES_OK) {
         ses_record_write(w, &record);
     }
+}
+
+static inline void recode_delete(struct ses_reader *r, struct ses_writer *w)
+{
+    struct ses_delete m;
+    const enum ses_err err = ses_delete_read(&m, r->at, r->left);
+    ses_reader_check(r, err == SES_OK, err);
+    if (r->err != SES_OK) {
+        return;
+    }
+    (void)ses_read_view(r, r->left);
+    ses_write_u16(w, m.target_cnt);
+    for (unsigned i = 0; i < m.target_cnt; i++) {
+        ses_delete_target_write(w, &m.targets[i]);
+    }
+    ses_write_u64(w, m.time_ms);
+    ses_write_bytes(w, m.kem_pk, SES_KEM_PK_BYTES);
+    ses_write_bytes(w, m.dsa_pk, SES_DSA_PK_BYTES);
+    ses_write_bytes(w, m.signature, SES_DSA_SIG_BYTES);
 }
 
 static inline void recode_receipt(struct ses_reader *r, struct ses_writer *w)
@@ -226,6 +251,35 @@ RECODE_REQUEST(retrieve)
 RECODE_REQUEST(registry_ask)
 RECODE_REQUEST(auth_hello)
 RECODE_REQUEST(login)
+RECODE_REQUEST(delete_put)
+RECODE_REQUEST(prove)
+
+static inline void recode_list(struct ses_reader *r, struct ses_writer *w)
+{
+    struct ses_retrieve m;
+    const enum ses_err err = ses_list_read(&m, r->at, r->left);
+    ses_reader_check(r, err == SES_OK, err);
+    if (r->err == SES_OK) {
+        (void)ses_read_view(r, r->left);
+        ses_list_write(w, &m);
+    }
+}
+
+static inline void recode_list_page(struct ses_reader *r, struct ses_writer *w)
+{
+    struct ses_page page;
+    ses_list_page_read(r, &page);
+    if (r->err == SES_OK) {
+        ses_page_write(w, &page);
+    }
+    for (unsigned i = 0; r->err == SES_OK && i < page.record_cnt; i++) {
+        struct ses_delete_target target;
+        ses_delete_target_read(r, &target);
+        if (r->err == SES_OK) {
+            ses_delete_target_write(w, &target);
+        }
+    }
+}
 
 static inline void recode_store_receipts(struct ses_reader *r, struct ses_writer *w)
 {
@@ -361,6 +415,7 @@ static inline void recode_fields(enum kind kind, struct ses_reader *r, struct se
 {
     struct ses_stored stored;
     struct ses_info info;
+    struct ses_proof_answer proof;
     if (kind == KIND_STORED && ses_stored_read(&stored, r) == SES_OK) {
         ses_stored_write(w, &stored);
         (void)ses_read_view(r, r->left);
@@ -370,6 +425,11 @@ static inline void recode_fields(enum kind kind, struct ses_reader *r, struct se
         recode_probe_answer(r, w);
     } else if (kind == KIND_PAGE) {
         recode_page(r, w);
+    } else if (kind == KIND_LIST_PAGE) {
+        recode_list_page(r, w);
+    } else if (kind == KIND_PROOF && ses_proof_read(&proof, r) == SES_OK) {
+        ses_proof_write(w, &proof);
+        (void)ses_read_view(r, r->left);
     } else if (kind == KIND_REGISTRY_PAGE) {
         recode_registry_page(r, w);
     } else if (kind == KIND_REPLICATE_RESULT) {
@@ -427,6 +487,10 @@ static inline enum ses_err kind_recode(enum kind kind, const uint8_t *bytes, siz
         [KIND_AUTH_HELLO] = recode_auth_hello,
         [KIND_LOGIN] = recode_login,
         [KIND_PROBE] = recode_probe,
+        [KIND_DELETE] = recode_delete,
+        [KIND_DELETE_PUT] = recode_delete_put,
+        [KIND_LIST] = recode_list,
+        [KIND_PROVE] = recode_prove,
     };
     struct ses_reader r;
     ses_reader_init(&r, bytes, len);

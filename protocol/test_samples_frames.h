@@ -98,6 +98,78 @@ static inline void sample_page(struct ses_writer *w)
     sample_record_empty(w);
 }
 
+static inline struct ses_delete_target sample_target(unsigned from)
+{
+    struct ses_delete_target t = {.header = sample_header(SES_RECORD_MESSAGE, 0), .size = 5};
+    FILL(t.payload_root, from);
+    return t;
+}
+
+static inline void sample_list(struct ses_writer *w)
+{
+    struct ses_retrieve m = {.record_max = 100, .bytes_max = 1000000};
+    FILL(m.inbox, 0x10);
+    FILL(m.after, 0);
+    ses_list_write(w, &m);
+}
+
+static inline void sample_list_page(struct ses_writer *w)
+{
+    struct ses_page m = {.flags = SES_PAGE_PARTIAL, .record_cnt = 1};
+    const struct ses_delete_target target = sample_target(0x60);
+    FILL(m.next, 1);
+    ses_page_write(w, &m);
+    ses_delete_target_write(w, &target);
+}
+
+/* Of the sample's keys; the targets' ids ascend. */
+static inline void sample_delete(struct ses_writer *w)
+{
+    uint8_t sig[SES_DSA_SIG_BYTES];
+    struct ses_kem_pk kem;
+    struct ses_dsa_pk dsa;
+    struct ses_session_id owner;
+    FILL(sig, 0x44);
+    FILL(dsa, 0x33);
+    FILL(kem, 0x55);
+    ses_session_id_of(&owner, &kem, &dsa);
+    ses_write_u16(w, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        struct ses_delete_target t = sample_target(i == 0 ? 0x61 : 0x60);
+        memcpy(t.header.inbox.bytes, owner.bytes + 1, 32);
+        ses_delete_target_write(w, &t);
+    }
+    ses_write_u64(w, TS_MS);
+    ses_write_bytes(w, kem.bytes, sizeof kem.bytes);
+    ses_write_bytes(w, dsa.bytes, sizeof dsa.bytes);
+    ses_write_bytes(w, sig, sizeof sig);
+}
+
+static inline void sample_delete_put(struct ses_writer *w)
+{
+    uint8_t statement[64];
+    const struct ses_delete_put m = {5000, sizeof statement, statement};
+    FILL(statement, 0x60);
+    ses_delete_put_write(w, &m);
+}
+
+static inline void sample_prove(struct ses_writer *w)
+{
+    struct ses_prove m = {.epoch = 77, .segment_cnt = 2};
+    FILL(m.inbox, 0x10);
+    m.segments[0] = (struct ses_segment){2, 500001};
+    m.segments[1] = (struct ses_segment){3, 500000};
+    ses_prove_write(w, &m);
+}
+
+static inline void sample_proof(struct ses_writer *w)
+{
+    uint8_t proof[33];
+    const struct ses_proof_answer m = {77, sizeof proof, proof};
+    FILL(proof, 0x60);
+    ses_proof_write(w, &m);
+}
+
 static inline void sample_info_request(struct ses_writer *w)
 {
     ses_info_request_write(w);
