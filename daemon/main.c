@@ -9,6 +9,7 @@ static const char usage[] =
     "                     [--capacity BYTES] [--owner LUX-...]\n"
     "                     (--passphrase-file FILE | --no-passphrase)\n"
     "       sessiond check-config --config FILE    validate without starting\n"
+    "       sessiond verify-store --config FILE    check every byte of a stopped node's store\n"
     "       sessiond status --config FILE          ask the running node\n"
     "       sessiond sign-registration --config FILE --owner LUX-... --stake NLUX --nonce N\n"
     "                     --fee NLUX               the node's half of its registration\n"
@@ -45,10 +46,15 @@ static const struct {
     const char *name;
     enum exit_code (*main)(int argc, char **argv);
 } commands[] = {
-    {"init", ses_init_main},     {"check-config", ses_check_config_main},
-    {"status", ses_status_main}, {"sign-registration", ses_sign_registration_main},
-    {"version", version_main},   {"--version", version_main},
-    {"help", help_main},         {"--help", help_main},
+    {"init", ses_init_main},
+    {"check-config", ses_check_config_main},
+    {"status", ses_status_main},
+    {"sign-registration", ses_sign_registration_main},
+    {"verify-store", ses_verify_store_main},
+    {"version", version_main},
+    {"--version", version_main},
+    {"help", help_main},
+    {"--help", help_main},
 };
 
 static bool wants_help(int argc, char **argv)

@@ -138,6 +138,9 @@ SES_CHECKED enum ses_err ses_local_rpc_new(struct local_rpc **out,
 /* After the loop stopped for good; wakes handlers that wait for it. */
 void ses_local_rpc_free(struct local_rpc *rpc);
 
+/* ---- verify_store.c ---- */
+enum exit_code ses_verify_store_main(int argc, char **argv);
+
 /* ---- run.c ---- */
 enum exit_code ses_run_main(int argc, char **argv);
 enum exit_code ses_check_config_main(int argc, char **argv);

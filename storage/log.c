@@ -1,5 +1,6 @@
 #include "storage/log.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Three magics that differ in four bits pairwise: no flip of one bit turns one into another. */
@@ -55,6 +56,19 @@ static bool plausible_len(const uint8_t *bytes, uint32_t *len)
 {
     *len = ses_get_u32(bytes + 4);
     return *len >= SES_RECORD_HEADER_BYTES && *len <= SES_RECORD_HEADER_BYTES + SES_PAYLOAD_MAX;
+}
+
+bool ses_log_name_parse(const char *name, uint32_t *hour)
+{
+    uint64_t value = 0;
+    size_t at = 0;
+    for (; name[at] >= '0' && name[at] <= '9' && at < 11; at++) {
+        value = value * 10 + (uint64_t)(name[at] - '0');
+    }
+    char again[32];
+    const int len = snprintf(again, sizeof again, "%llu.log", (unsigned long long)value);
+    *hour = (uint32_t)value;
+    return len > 0 && value <= UINT32_MAX && strcmp(again, name) == 0;
 }
 
 enum ses_err ses_log_parse(struct ses_log_record *out, const uint8_t *bytes, size_t len)

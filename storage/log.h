@@ -18,6 +18,9 @@
 #define SES_FLAG_STRANGER 2u /* by a stranger of its inbox's owner */
 #define SES_FLAG_PENDING 4u  /* not yet replicated to a quorum */
 
+/* "<hour>.log" as it is written, nothing else. */
+bool ses_log_name_parse(const char *name, uint32_t *hour);
+
 struct ses_log_stamp {
     uint8_t flags;
     uint64_t accepted_ms;

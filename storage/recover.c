@@ -42,19 +42,6 @@ static enum ses_err make_dirs(const struct ses_disk *disk)
     return SES_OK;
 }
 
-static bool log_name_parse(const char *name, uint32_t *hour)
-{
-    uint64_t value = 0;
-    size_t at = 0;
-    for (; name[at] >= '0' && name[at] <= '9' && at < 11; at++) {
-        value = value * 10 + (uint64_t)(name[at] - '0');
-    }
-    char again[32];
-    const int len = snprintf(again, sizeof again, "%llu.log", (unsigned long long)value);
-    *hour = (uint32_t)value;
-    return len > 0 && value <= UINT32_MAX && strcmp(again, name) == 0;
-}
-
 static enum ses_err log_size(struct recovery *r, const struct ses_segment *segment, uint64_t *size)
 {
     const struct ses_disk *disk = r->store->p.disk;
@@ -88,7 +75,7 @@ static void each_log(void *cookie, const char *name)
     if (r->err != SES_OK) {
         return;
     }
-    if (!log_name_parse(name, &segment.hour)) {
+    if (!ses_log_name_parse(name, &segment.hour)) {
         ses_logf(r->store->p.log, SES_LOG_WARN, "storage", "not a log, left alone: seg/%u/%s",
                  (unsigned)r->ttl_class, name);
         return;

@@ -235,6 +235,26 @@ struct ses_store_stats {
 };
 void ses_store_stats(const struct ses_store *store, struct ses_store_stats *out);
 
+/* ---- a whole check of a store that is not open ---- */
+struct ses_verify_report {
+    uint64_t log_cnt, log_bytes, record_cnt, index_cnt;
+    uint64_t tail_bytes;    /* unfinished writes at the ends of logs: the next start cuts them */
+    uint64_t unindexed_cnt; /* records behind what was indexed: the next start adds them */
+    uint64_t damage_cnt;    /* anything that no kill and no power loss leaves behind */
+};
+struct ses_verify_params {
+    const struct ses_disk *disk;
+    struct ses_hash chain_id;
+    uint64_t now_ms;
+    void (*on_damage)(void *cookie, const char *text); /* one line each */
+    void *cookie;
+    struct ses_note *note; /* of an error */
+};
+/* Reads every log and every row of every index, and has SQLite check each database. SES_OK also if
+ * there is damage: the report tells. Errors are those of reading; ERR_VERSION. Blocking. */
+SES_CHECKED enum ses_err ses_store_verify(struct ses_verify_report *out,
+                                          const struct ses_verify_params *params);
+
 /* ---- small durable values of the node (meta.db, synchronous=FULL): blocking ---- */
 SES_CHECKED enum ses_err ses_store_meta_set(struct ses_store *store, const char *key,
                                             const void *value, size_t len);

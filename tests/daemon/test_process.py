@@ -314,6 +314,23 @@ def test_chain_unreachable(world):
     stop(process)
 
 
+def test_verify_store(world):
+    data = world.init("verified")
+    config = ("verify-store", "--config", data / "sessiond.conf")
+    code, _, err = run(*config)
+    assert code == 3 and "never served" in err, err
+    process, log = start(world, data)
+    wait_for(lambda: "listening on" in log.read_text(), log.read_text)
+    code, _, err = run(*config)
+    assert code == 4 and "stop it first" in err, err
+    stop(process)
+    code, out, err = run(*config)
+    assert code == 0 and "damaged     nothing" in out, out + err
+    (data / "data" / "seg" / "1" / "stray").write_text("x")
+    code, out, err = run(*config)
+    assert code == 1 and "seg/1/stray" in err and "1 places" in out, out + err
+
+
 def test_log_file(world):
     data = world.init("logs")
     log = world.dir / "node.log"
