@@ -59,8 +59,7 @@ static void report_print(const struct ses_verify_report *r)
     if (r->damage_cnt == 0) {
         puts("damaged     nothing");
     } else {
-        printf("damaged     %" PRIu64 " places, listed above: what is lost here the other members "
-               "have\n",
+        printf("damaged     %" PRIu64 ", listed above: what is lost here the other members have\n",
                r->damage_cnt);
     }
 }

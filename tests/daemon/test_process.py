@@ -328,7 +328,7 @@ def test_verify_store(world):
     assert code == 0 and "damaged     nothing" in out, out + err
     (data / "data" / "seg" / "1" / "stray").write_text("x")
     code, out, err = run(*config)
-    assert code == 1 and "seg/1/stray" in err and "1 places" in out, out + err
+    assert code == 1 and "seg/1/stray" in err and "damaged     1," in out, out + err
 
 
 def test_log_file(world):
