@@ -260,6 +260,15 @@ SES_CHECKED enum ses_err ses_client_count(struct ses_client *c, const struct ses
                                           struct ses_node_id *nodes, uint32_t *node_cnt,
                                           uint32_t *quorum, uint32_t *asked, struct ses_buf *raw,
                                           struct ses_note *note);
+
+/* ---- judge.c: what answers mean; no I/O ---- */
+/* The request that offers an item's record to a member. */
+SES_CHECKED enum ses_err ses_offer_body(const struct ses_outbox_item *item, unsigned wait_ms,
+                                        struct ses_buf *out);
+/* Moves the item on by what one of `members` Active members answered, or by `err`. */
+enum ses_outbox_advice ses_offer_answer(struct ses_outbox_item *item, enum ses_err err,
+                                        const uint8_t *body, size_t len, uint32_t members,
+                                        uint64_t now_ms, struct ses_note *note);
 /* Everything that makes a receipt a promise for this record by a node of this map. */
 SES_CHECKED enum ses_err ses_receipt_check(const struct ses_receipt *receipt,
                                            const struct ses_receipt_want *want,

@@ -7,32 +7,6 @@
 #define ASK_MS 4000u                 /* of one member: one after the other is asked */
 #define RECEIPTS_MAX SES_MEMBERS_MAX /* in one answer */
 
-static bool right_seat(const struct ses_receipt_leaf *leaf, const struct ses_registry_row *row)
-{
-    /* a split renumbers the swarm and keeps the seat: the number before it is as good */
-    const bool swarm = leaf->swarm == row->swarm || leaf->swarm == row->prev_swarm;
-    return swarm && leaf->swarm_from_epoch == row->swarm_from_epoch;
-}
-
-enum ses_err ses_receipt_check(const struct ses_receipt *receipt,
-                               const struct ses_receipt_want *want, const struct ses_map *map,
-                               const struct ses_hash *chain_id)
-{
-    const struct ses_receipt_leaf *leaf = &receipt->leaf;
-    struct ses_hash digest;
-    struct ses_segment segment;
-    ses_inbox_digest(&digest, &want->inbox);
-    ses_segment_of(&segment, want->ttl_class, want->ts_ms);
-    SES_REQUIRE(memcmp(leaf->id.bytes, want->id.bytes, 32) == 0, SES_ERR_PEER);
-    SES_REQUIRE(memcmp(leaf->digest.bytes, digest.bytes, 32) == 0, SES_ERR_PEER);
-    SES_REQUIRE(leaf->segment.ttl_class == segment.ttl_class && leaf->segment.hour == segment.hour,
-                SES_ERR_PEER);
-    const struct ses_map_node *node = ses_map_find(map, &receipt->node_id);
-    SES_REQUIRE(node != NULL && node->row.status != SES_NODE_RETIRED, SES_ERR_NOT_FOUND);
-    SES_REQUIRE(right_seat(leaf, &node->row), SES_ERR_WRONG_SWARM);
-    return ses_receipt_verify(receipt, chain_id, &node->keys.public_key);
-}
-
 static bool has_node(const struct ses_node_id *nodes, uint32_t cnt, const struct ses_node_id *id)
 {
     for (uint32_t i = 0; i < cnt; i++) {

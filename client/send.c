@@ -109,59 +109,6 @@ static enum ses_err do_seal(struct ses_client *c, struct ses_outbox_item *item, 
     return seal(c, item, &card, use_token, note);
 }
 
-static enum ses_err put_body(const struct ses_outbox_item *item, unsigned wait_ms,
-                             struct ses_buf *out)
-{
-    struct ses_writer w;
-    const struct ses_store_put put = {
-        .record = {item->record.bytes, item->record.bytes + SES_RECORD_HEADER_BYTES,
-                   (uint32_t)(item->record.len - SES_RECORD_HEADER_BYTES)},
-        .entry = item->entry,
-        .token = item->token,
-        .stamp = item->stamp,
-        .wait_ms = wait_ms};
-    SES_TRY(ses_buf_reserve(out, item->record.len + 256));
-    ses_writer_init(&w, out->bytes, out->cap);
-    ses_store_put_write(&w, &put);
-    SES_TRY(ses_writer_done(&w));
-    out->len = w.len;
-    return SES_OK;
-}
-
-/* What a member said about the item; *advice for the caller. */
-static void take_answer(struct ses_client *c, struct ses_outbox_item *item, enum ses_err err,
-                        const struct ses_buf *answer, uint32_t members,
-                        enum ses_outbox_advice *advice, struct ses_note *note)
-{
-    struct ses_reader r;
-    struct ses_refusal refusal = {0};
-    struct ses_stored stored;
-    bool ok = false;
-    const uint64_t now = ses_client_now(c);
-    if (err == SES_OK &&
-        ses_response_begin(&r, answer->bytes, answer->len, &ok, &refusal) != SES_OK) {
-        err = SES_ERR_PEER;
-    }
-    if (err == SES_OK && !ok) {
-        ses_refusal_note(note, &refusal, now);
-        *advice = ses_outbox_refused(item, &refusal, members, now);
-        return;
-    }
-    if (err == SES_OK && (ses_stored_read(&stored, &r) != SES_OK ||
-                          memcmp(stored.id.bytes, item->id.bytes, 32) != 0)) {
-        err = SES_ERR_PEER; /* it stored something else, or nothing */
-    }
-    if (err != SES_OK) {
-        ses_note_set(note, "no proper answer from the node: %s", ses_err_text(err));
-        ses_outbox_lost(item, err, members, now);
-        return;
-    }
-    if (stored.node_cnt < ses_write_quorum(members)) {
-        stored.state = SES_PENDING; /* too few by our map: their receipts will tell */
-    }
-    ses_outbox_accepted(item, &stored, now);
-}
-
 static enum ses_err do_offer(struct ses_client *c, struct ses_outbox_item *item, unsigned wait_ms,
                              enum ses_outbox_advice *advice, struct ses_note *note)
 {
@@ -175,13 +122,14 @@ static enum ses_err do_offer(struct ses_client *c, struct ses_outbox_item *item,
         ses_outbox_lost(item, err, 1, ses_client_now(c));
         return SES_OK;
     }
-    err = put_body(item, wait_ms, &body);
+    err = ses_offer_body(item, wait_ms, &body);
     if (err == SES_OK) {
         const uint32_t at = view.nodes[ses_outbox_member(item, view.active_cnt)];
         err = ses_client_ask(c, &c->registry.map.nodes[at], SES_PROTO_STORE, false, body.bytes,
                              body.len, (uint64_t)wait_ms + ENTRY_SPARE_MS, &answer);
         if (err != SES_ERR_CLOSED && err != SES_ERR_MEMORY) {
-            take_answer(c, item, err, &answer, view.active_cnt, advice, note);
+            *advice = ses_offer_answer(item, err, answer.bytes, answer.len, view.active_cnt,
+                                       ses_client_now(c), note);
             err = SES_OK;
         }
     }
