@@ -163,6 +163,7 @@ enum ses_tag {
     SES_TAG_REGISTRY = 0x13,
     SES_TAG_TOKEN = 0x15,
     SES_TAG_WORK = 0x16,
+    SES_TAG_SYNC = 0x17,
 };
 void ses_b(struct ses_hash *out, enum ses_tag tag, const struct ses_part *parts, size_t part_cnt);
 /* `cnt` independent inputs of `len` bytes each (1 <= len <= 1024), input i at in + i * stride:

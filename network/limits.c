@@ -52,6 +52,20 @@ static const struct ses_limit limits[SES_PROTO_CNT] = {
                          .rate = 1,
                          .burst = 8,
                          .access = SES_ACCESS_NODE},
+    [SES_PROTO_SYNC] = {.request_bytes = 262144,
+                        .response_bytes = SES_FRAME_BYTES_MAX,
+                        .deadline_ms = 20000,
+                        .concurrent = 8,
+                        .rate = 50,
+                        .burst = 200,
+                        .access = SES_ACCESS_NODE},
+    [SES_PROTO_BULK] = {.request_bytes = 1024,
+                        .response_bytes = SES_FRAME_BYTES_MAX,
+                        .deadline_ms = 30000,
+                        .concurrent = 8,
+                        .rate = 50,
+                        .burst = 200,
+                        .access = SES_ACCESS_NODE},
 };
 
 const struct ses_limit *ses_limit_of(enum ses_proto proto)

@@ -66,7 +66,9 @@ SES_CHECKED enum ses_err ses_uv_post(struct ses_uv *uv, void (*fn)(void *cookie)
     X(INFO, "/session/info/1")                                                                     \
     X(REGISTRY, "/session/registry/1")                                                             \
     X(REPLICATE, "/session/replicate/1")                                                           \
-    X(PROBE, "/session/probe/1")
+    X(PROBE, "/session/probe/1")                                                                   \
+    X(SYNC, "/session/sync/1")                                                                     \
+    X(BULK, "/session/bulk/1")
 enum ses_proto {
 #define SES_X(name, id) SES_PROTO_##name,
     SES_PROTOS(SES_X)

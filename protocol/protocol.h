@@ -8,6 +8,7 @@
  *   node.h      service nodes, registry rows, epoch records, genesis parameters
  *   envelope.h  layout of sealed messages, v0 and v1 (the cryptography is messaging's)
  *   rpc_frame.h requests and responses of the /session/... protocols
+ *   sync_frame.h  those of reconciliation and bulk transfer between members
  *
  * Layouts with golden bytes: docs/protocol.md; a change of any encoding changes the wire
  * fingerprint (protocol/test_fingerprint.c) and needs a line in CHANGELOG under "Wire".
@@ -21,6 +22,7 @@
 #include "protocol/receipt.h"
 #include "protocol/record.h"
 #include "protocol/rpc_frame.h"
+#include "protocol/sync_frame.h"
 #include "protocol/tx.h"
 
 #endif

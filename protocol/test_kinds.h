@@ -3,7 +3,7 @@
 #ifndef SES_PROTOCOL_TEST_KINDS_H
 #define SES_PROTOCOL_TEST_KINDS_H
 
-#include "protocol/protocol.h"
+#include "protocol/test_kinds_sync.h"
 
 /* name, fuzz target */
 #define KINDS(X)                                                                                   \
@@ -43,7 +43,15 @@
     X(LIST, frames)                                                                                \
     X(LIST_PAGE, frames)                                                                           \
     X(PROVE, frames)                                                                               \
-    X(PROOF, frames)
+    X(PROOF, frames)                                                                               \
+    X(SYNC_ASK, sync_frames)                                                                       \
+    X(SYNC_HOURS, sync_frames)                                                                     \
+    X(SYNC_ANSWERS, sync_frames)                                                                   \
+    X(SYNC_RECORDS, sync_frames)                                                                   \
+    X(SYNC_SUMS_ASK, sync_frames)                                                                  \
+    X(SYNC_SUMS, sync_frames)                                                                      \
+    X(BULK_ASK, sync_frames)                                                                       \
+    X(BULK_PAGE, sync_frames)
 enum kind {
 #define SES_X(name, target) KIND_##name,
     KINDS(SES_X)
@@ -410,6 +418,35 @@ static inline void recode_registry_page(struct ses_reader *r, struct ses_writer 
     }
 }
 
+static inline void recode_sync_records(struct ses_reader *r, struct ses_writer *w)
+{
+    struct ses_sync_records records;
+    ses_sync_records_read(r, &records);
+    if (r->err == SES_OK) {
+        ses_sync_records_write(w, &records);
+    }
+    for (unsigned i = 0; r->err == SES_OK && i < records.cnt; i++) {
+        recode_record(r, w);
+    }
+    const uint16_t group_cnt = ses_read_u16(r);
+    ses_write_u16(w, group_cnt);
+    for (unsigned i = 0; r->err == SES_OK && i < group_cnt; i++) {
+        recode_group(r, w);
+    }
+}
+
+static inline void recode_bulk_page(struct ses_reader *r, struct ses_writer *w)
+{
+    struct ses_bulk_page page;
+    ses_bulk_page_read(r, &page);
+    if (r->err == SES_OK) {
+        ses_bulk_page_write(w, &page);
+    }
+    for (unsigned i = 0; r->err == SES_OK && i < page.cnt; i++) {
+        recode_record(r, w);
+    }
+}
+
 /* Behind status OK. */
 static inline void recode_fields(enum kind kind, struct ses_reader *r, struct ses_writer *w)
 {
@@ -438,6 +475,16 @@ static inline void recode_fields(enum kind kind, struct ses_reader *r, struct se
         ses_response_ok(w);
         recode_keys(r, w);
         recode_endpoint(r, w);
+    } else if (kind == KIND_SYNC_HOURS) {
+        recode_sync_hours(r, w);
+    } else if (kind == KIND_SYNC_ANSWERS) {
+        recode_sync_answers(r, w);
+    } else if (kind == KIND_SYNC_RECORDS) {
+        recode_sync_records(r, w);
+    } else if (kind == KIND_SYNC_SUMS) {
+        recode_sync_sums(r, w);
+    } else if (kind == KIND_BULK_PAGE) {
+        recode_bulk_page(r, w);
     } else if (kind == KIND_RESPONSE) {
         ses_response_ok(w);
     }
@@ -491,6 +538,9 @@ static inline enum ses_err kind_recode(enum kind kind, const uint8_t *bytes, siz
         [KIND_DELETE_PUT] = recode_delete_put,
         [KIND_LIST] = recode_list,
         [KIND_PROVE] = recode_prove,
+        [KIND_SYNC_ASK] = recode_sync_ask,
+        [KIND_SYNC_SUMS_ASK] = recode_sync_sums_ask,
+        [KIND_BULK_ASK] = recode_bulk_ask,
     };
     struct ses_reader r;
     ses_reader_init(&r, bytes, len);
