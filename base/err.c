@@ -68,6 +68,9 @@ const char *ses_err_name(enum ses_err err)
         SES_NAME(PARENT, "parent")
         SES_NAME(TIME, "time")
         SES_NAME(STATE_ROOT, "state-root")
+        SES_NAME(EPOCH, "epoch")
+        SES_NAME(SEAT, "seat")
+        SES_NAME(OPENING, "opening")
 #undef SES_NAME
     }
     return "unknown";

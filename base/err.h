@@ -61,7 +61,10 @@
     X(ERR_STATUS, 106, "the node's status does not allow this")                                    \
     X(ERR_PARENT, 107, "the parent block is unknown or not verified")                              \
     X(ERR_TIME, 108, "the block's time is not allowed")                                            \
-    X(ERR_STATE_ROOT, 109, "the state root differs")
+    X(ERR_STATE_ROOT, 109, "the state root differs")                                               \
+    X(ERR_EPOCH, 110, "another epoch is running")                                                  \
+    X(ERR_SEAT, 111, "the node does not hold this seat")                                           \
+    X(ERR_OPENING, 112, "an opening is false")
 
 enum ses_err {
 #define SES_X(name, code, text) SES_##name = code,

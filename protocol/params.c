@@ -34,7 +34,7 @@ static const struct range ranges[] = {
     RANGE(swarm_target, "swarmTarget", 1, SWARM_TARGET_MAX),
     RANGE(testers, "testers", 1, 256),
     RANGE(min_peers, "minPeers", 0, 256),
-    RANGE(audit_leaves, "auditLeaves", 0, 16),
+    RANGE(audit_leaves, "auditLeaves", 0, SES_AUDIT_LEAVES_MAX),
     RANGE(miss_bps, "missBps", 1, BPS_MAX), /* a divisor (registry page, step 1) */
     RANGE(max_slash_bps, "maxSlashBps", 1, BPS_MAX),
     RANGE(unbond_epochs, "unbondEpochs", 1, EPOCHS_MAX),

@@ -4,6 +4,7 @@
  *   record.h    message records, segments, admission, stamps
  *   delete.h    signed statements that take records back
  *   receipt.h   signed promises of a node
+ *   duty.h      what nodes owe each epoch: commitments, openings, judgements
  *   tx.h        transactions and blocks of the chain
  *   node.h      service nodes, registry rows, epoch records, genesis parameters
  *   envelope.h  layout of sealed messages, v0 and v1 (the cryptography is messaging's)
@@ -17,6 +18,7 @@
 #define SES_PROTOCOL_PROTOCOL_H
 
 #include "protocol/delete.h"
+#include "protocol/duty.h"
 #include "protocol/envelope.h"
 #include "protocol/node.h"
 #include "protocol/receipt.h"

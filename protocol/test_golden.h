@@ -57,6 +57,24 @@ static const struct golden goldens[] = {
     {"tx_decommission", KIND_TX, sample_tx_decommission, 3368,
      "0104a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b300000000000000040000",
      "e0e39cefdf316ef43ceb74c2969828864a04d8a237c879ab1a94af1611ac4ba7"},
+    {"tx_commitment", KIND_TX, sample_tx_commitment, 3476,
+     "0105a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3000000000000004d0000",
+     "9830d32a260937a03383351ce19d5dd5a2116ef2474d1eea036d80822a76933a"},
+    {"tx_response", KIND_TX, sample_tx_response, 3699,
+     "0106a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3000000000000004e0000",
+     "b7ad9127643bf5496b2c766d104e8257168bf50ee20d8a6490e1a93d872ef896"},
+    {"tx_response_empty", KIND_TX, sample_tx_response_empty, 3382,
+     "0106a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3000000000000004e0000",
+     "999f51cc85109ce5485edeab7e44c619a4c10cee9ae9282e423c55f2143775a5"},
+    {"tx_rotate_key", KIND_TX, sample_tx_rotate_key, 4544,
+     "0107a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b37778797a7b7c7d7e7f80",
+     "50468779b28633e116a3c1ec7388e4356231e53b8b1e260ae2afd8757f0881ce"},
+    {"tx_endpoint", KIND_TX, sample_tx_endpoint, 3408,
+     "0108a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3000000006b49d201e0e1",
+     "a6476e1db7a6b72a7ba9ee99afc91f97fea8f9b29a1c202aa4bc3798f529bb15"},
+    {"tx_demand", KIND_TX, sample_tx_demand, 6875,
+     "0109202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d",
+     "083cefbf0cd2febb6d829eba9c10a314a823990fd9684f174fe00c36ff4cb2ca"},
     {"block_empty", KIND_BLOCK, sample_block_empty, 83,
      "01505152535455565758595a5b5c5d5e5f606162636465666768696a6b6c6d6e6f00000000000000"
      "09000000006b49d212707172737475767778797a7b7c7d7e7f808182838485868788898a8b8c8d8e"
@@ -96,6 +114,14 @@ static const struct golden goldens[] = {
      "0a0b0c0d0e0f101112131415161718191a1b1c1d1e1f202100000000000000010000000000002000"
      "b0b1b2b3b4b5b6b7b8b9babbbcbdbebfc0c1c2c3c4c5c6c7c8c9cacbcccdcecf0100000000000000"
      "02",
+     NULL},
+    {"commitment", KIND_COMMITMENT, sample_commitment, 96,
+     "000000000000004d00000005000000080102030405060708090a0b0c0d0e0f101112131415161718"
+     "191a1b1c1d1e1f2000000000000000030000000000001000606162636465666768696a6b6c6d6e6f"
+     "707172737475767778797a7b7c7d7e7f",
+     NULL},
+    {"judgement", KIND_JUDGEMENT, sample_judgement, 37,
+     "a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3141205001400120004000000001dcd6500",
      NULL},
     {"envelope1_outer", KIND_ENVELOPE1_OUTER, sample_envelope1_outer, 8192,
      "0101000088898a8b8c8d8e8f999a9b9c9d9e9fa0a1a2a3a4a5a6a7a8a9aaabac",

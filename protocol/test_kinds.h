@@ -18,6 +18,8 @@
     X(KEYS, node)                                                                                  \
     X(ROW, node)                                                                                   \
     X(EPOCH, node)                                                                                 \
+    X(COMMITMENT, node)                                                                            \
+    X(JUDGEMENT, node)                                                                             \
     X(ENVELOPE1_OUTER, envelope1)                                                                  \
     X(ENVELOPE1_INNER, envelope1)                                                                  \
     X(RESPONSE, frames)                                                                            \
@@ -163,6 +165,24 @@ static inline void recode_block(struct ses_reader *r, struct ses_writer *w)
         SES_ASSERT(tx != NULL); /* proved by the decoder */
         ses_write_u32(w, (uint32_t)len);
         ses_write_bytes(w, tx, len);
+    }
+}
+
+static inline void recode_commitment(struct ses_reader *r, struct ses_writer *w)
+{
+    struct ses_committed c;
+    ses_committed_read(r, &c);
+    if (r->err == SES_OK) {
+        ses_committed_write(w, &c);
+    }
+}
+
+static inline void recode_judgement(struct ses_reader *r, struct ses_writer *w)
+{
+    struct ses_judgement j;
+    ses_judgement_read(r, &j);
+    if (r->err == SES_OK) {
+        ses_judgement_write(w, &j);
     }
 }
 
@@ -522,6 +542,8 @@ static inline enum ses_err kind_recode(enum kind kind, const uint8_t *bytes, siz
         [KIND_KEYS] = recode_keys,
         [KIND_ROW] = recode_row,
         [KIND_EPOCH] = recode_epoch,
+        [KIND_COMMITMENT] = recode_commitment,
+        [KIND_JUDGEMENT] = recode_judgement,
         [KIND_ENVELOPE1_OUTER] = recode_outer,
         [KIND_ENVELOPE1_INNER] = recode_inner,
         [KIND_STORE_PUT] = recode_store_put,

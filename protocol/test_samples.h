@@ -186,6 +186,115 @@ static inline void sample_tx_decommission(struct ses_writer *w)
     sample_auth(w, SES_AUTH_KNOWN, 0x22);
 }
 
+static inline void sample_tx_commitment(struct ses_writer *w)
+{
+    struct ses_tx tx = {.type = SES_TX_COMMITMENT};
+    struct ses_tx_commitment *m = &tx.body.commitment;
+    FILL(m->node_id, 0xA0);
+    m->epoch = 77;
+    m->swarm = 5;
+    FILL(m->root, 1);
+    m->count = 3;
+    m->bytes = 4096;
+    FILL(m->reveal, 0x60);
+    FILL(m->next, 0x70);
+    ses_tx_write_body(w, &tx);
+    sample_auth(w, SES_AUTH_NODE, 0xA0);
+}
+
+/* Three openings: a chunk with two siblings, an empty payload, a tombstone. */
+static inline void sample_tx_response(struct ses_writer *w)
+{
+    static uint8_t proof[100];
+    static uint8_t chunk[10];
+    struct ses_tx tx = {.type = SES_TX_RESPONSE};
+    struct ses_tx_response *m = &tx.body.response;
+    FILL(m->node_id, 0xA0);
+    m->epoch = 78;
+    m->free = 1000000;
+    m->used = 2000000;
+    m->verdict_cnt = 3;
+    count_up(m->verdicts, 3, 0xF0);
+    FILL(proof, 0x80);
+    m->proof = proof;
+    m->proof_len = sizeof proof;
+    m->opening_cnt = 3;
+    FILL(m->openings[0].header_hash, 2);
+    FILL(m->openings[0].payload_root, 3);
+    FILL(chunk, 0x61);
+    m->openings[0].chunk = chunk;
+    m->openings[0].chunk_len = sizeof chunk;
+    m->openings[0].path_cnt = 2;
+    count_up(m->openings[0].path, 2 * 32, 4);
+    m->openings[1].index = 1;
+    FILL(m->openings[1].header_hash, 5);
+    m->openings[2].index = 4;
+    m->openings[2].leaf_only = true;
+    ses_tx_write_body(w, &tx);
+    sample_auth(w, SES_AUTH_NODE, 0xA0);
+}
+
+/* Nothing to open and nobody to test: a lonely node's. */
+static inline void sample_tx_response_empty(struct ses_writer *w)
+{
+    struct ses_tx tx = {.type = SES_TX_RESPONSE};
+    FILL(tx.body.response.node_id, 0xA0);
+    tx.body.response.epoch = 78;
+    ses_tx_write_body(w, &tx);
+    sample_auth(w, SES_AUTH_NODE, 0xA0);
+}
+
+static inline void sample_tx_rotate_key(struct ses_writer *w)
+{
+    struct ses_tx tx = {.type = SES_TX_ROTATE_KEY};
+    FILL(tx.body.rotate_key.node_id, 0xA0);
+    FILL(tx.body.rotate_key.encryption_key, 0x77);
+    tx.body.rotate_key.key_epoch = 77;
+    ses_tx_write_body(w, &tx);
+    sample_auth(w, SES_AUTH_NODE, 0xA0);
+}
+
+static inline void sample_tx_endpoint(struct ses_writer *w)
+{
+    struct ses_tx tx = {.type = SES_TX_ENDPOINT};
+    FILL(tx.body.endpoint.node_id, 0xA0);
+    tx.body.endpoint.sequence = 1800000001;
+    tx.body.endpoint.endpoint = sample_endpoint_struct();
+    ses_tx_write_body(w, &tx);
+    sample_auth(w, SES_AUTH_NODE, 0xA0);
+}
+
+static inline void sample_tx_demand(struct ses_writer *w)
+{
+    struct ses_tx tx = {.type = SES_TX_DEMAND};
+    tx.body.demand.receipt = sample_receipt_struct();
+    tx.body.demand.nonce = 5;
+    tx.body.demand.fee = 1000000;
+    ses_tx_write_body(w, &tx);
+    sample_auth(w, SES_AUTH_KNOWN, 0x22);
+}
+
+static inline void sample_commitment(struct ses_writer *w)
+{
+    struct ses_committed c = {.epoch = 77, .swarm = 5, .num_swarms = 8, .count = 3, .bytes = 4096};
+    FILL(c.root, 1);
+    FILL(c.reveal, 0x60);
+    ses_committed_write(w, &c);
+}
+
+static inline void sample_judgement(struct ses_writer *w)
+{
+    struct ses_judgement j = {.causes = SES_CAUSE_OPENING | SES_CAUSE_UNREACHABLE,
+                              .flags = SES_JUDGED_SEAT_LOST | SES_JUDGED_UNREACHED,
+                              .lacking = 5,
+                              .tested = 20,
+                              .answered = 18,
+                              .reached = 4,
+                              .slashed = 500000000};
+    FILL(j.node_id, 0xA0);
+    ses_judgement_write(w, &j);
+}
+
 static inline struct ses_block sample_block_struct(uint16_t tx_cnt)
 {
     struct ses_block block = {.height = 9, .timestamp = 1800000018, .tx_cnt = tx_cnt};

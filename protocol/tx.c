@@ -1,4 +1,4 @@
-#include "protocol/tx.h"
+#include "protocol/tx_internal.h"
 
 #include "protocol/protocol_internal.h"
 
@@ -13,6 +13,16 @@ const char *ses_tx_type_text(enum ses_tx_type type)
         return "top-up";
     case SES_TX_DECOMMISSION:
         return "decommission";
+    case SES_TX_COMMITMENT:
+        return "commitment";
+    case SES_TX_RESPONSE:
+        return "response";
+    case SES_TX_ROTATE_KEY:
+        return "rotate-key";
+    case SES_TX_ENDPOINT:
+        return "endpoint";
+    case SES_TX_DEMAND:
+        return "demand";
     }
     return "unknown";
 }
@@ -73,6 +83,13 @@ void ses_tx_write_body(struct ses_writer *w, const struct ses_tx *tx)
         ses_write_u64(w, tx->body.decommission.nonce);
         ses_write_u64(w, tx->body.decommission.fee);
         return;
+    case SES_TX_COMMITMENT:
+    case SES_TX_RESPONSE:
+    case SES_TX_ROTATE_KEY:
+    case SES_TX_ENDPOINT:
+    case SES_TX_DEMAND:
+        ses_tx_duty_write(w, tx);
+        return;
     }
     ses_writer_check(w, false);
 }
@@ -100,6 +117,13 @@ static void read_body(struct ses_reader *r, struct ses_tx *tx)
         tx->body.decommission.nonce = ses_read_u64(r);
         tx->body.decommission.fee = ses_read_u64(r);
         return;
+    case SES_TX_COMMITMENT:
+    case SES_TX_RESPONSE:
+    case SES_TX_ROTATE_KEY:
+    case SES_TX_ENDPOINT:
+    case SES_TX_DEMAND:
+        ses_tx_duty_read(r, tx);
+        return;
     }
     /* another type: one of a later version of the protocol, or garbage */
     ses_reader_check(r, false, SES_ERR_VERSION);
@@ -117,11 +141,16 @@ static void read_auth(struct ses_reader *r, struct ses_auth *auth)
 
 static void read_auths(struct ses_reader *r, struct ses_tx *tx)
 {
-    const bool by_node = tx->type == SES_TX_REGISTER;
-    tx->auth_cnt = by_node ? 2 : 1;
+    struct ses_node_id node_id;
+    const bool by_node = ses_tx_by_node(tx->type);
+    tx->auth_cnt = tx->type == SES_TX_REGISTER ? 2 : 1;
     read_auth(r, &tx->auth[0]);
-    ses_reader_check(r, tx->auth[0].kind != SES_AUTH_NODE, SES_ERR_MALFORMED);
-    if (!by_node) {
+    ses_reader_check(r, (tx->auth[0].kind == SES_AUTH_NODE) == by_node, SES_ERR_MALFORMED);
+    if (by_node) {
+        ses_reader_check(r, ses_tx_node(tx, &node_id), SES_ERR_MALFORMED);
+        ses_reader_check(r, memcmp(tx->auth[0].signer, node_id.bytes, 20) == 0, SES_ERR_MALFORMED);
+    }
+    if (tx->auth_cnt == 1) {
         return;
     }
     read_auth(r, &tx->auth[1]);
@@ -141,6 +170,7 @@ enum ses_err ses_tx_decode(struct ses_tx *tx, const uint8_t *bytes, size_t len)
     ses_reader_init(&r, bytes, len);
     ses_reader_check(&r, ses_read_u8(&r) == SES_TX_VERSION, SES_ERR_VERSION);
     tx->type = (enum ses_tx_type)ses_read_u8(&r);
+    SES_REQUIRE(tx->type != SES_TX_RESPONSE || len <= SES_RESPONSE_TX_BYTES_MAX, SES_ERR_TOO_LARGE);
     read_body(&r, tx);
     tx->signed_len = len - r.left;
     read_auths(&r, tx);
@@ -173,6 +203,15 @@ bool ses_tx_payment(const struct ses_tx *tx, struct ses_account *payer, uint64_t
         *nonce = tx->body.decommission.nonce;
         *fee = tx->body.decommission.fee;
         return true;
+    case SES_TX_DEMAND:
+        *nonce = tx->body.demand.nonce;
+        *fee = tx->body.demand.fee;
+        return true;
+    case SES_TX_COMMITMENT:
+    case SES_TX_RESPONSE:
+    case SES_TX_ROTATE_KEY:
+    case SES_TX_ENDPOINT:
+        break; /* free */
     }
     *nonce = 0;
     *fee = 0;

@@ -2,16 +2,28 @@
 #ifndef SES_PROTOCOL_TX_H
 #define SES_PROTOCOL_TX_H
 
-#include "protocol/node.h"
+#include "protocol/duty.h"
+#include "protocol/receipt.h"
 
 #define SES_TX_VERSION 1u
 #define SES_TX_BYTES_MAX 32768u
+#define SES_RESPONSE_TX_BYTES_MAX 16384u /* ChallengeResponse, all of it */
 enum ses_tx_type {
     SES_TX_TRANSFER = 1,
     SES_TX_REGISTER = 2,
     SES_TX_TOP_UP = 3,
     SES_TX_DECOMMISSION = 4,
+    SES_TX_COMMITMENT = 5,
+    SES_TX_RESPONSE = 6,
+    SES_TX_ROTATE_KEY = 7,
+    SES_TX_ENDPOINT = 8,
+    SES_TX_DEMAND = 9,
 };
+/* Types 5 to 8: a node signs with its own key and pays nothing. */
+static inline bool ses_tx_by_node(enum ses_tx_type type)
+{
+    return type >= SES_TX_COMMITMENT && type <= SES_TX_ENDPOINT;
+}
 enum ses_auth_kind { SES_AUTH_KNOWN = 0, SES_AUTH_FIRST = 1, SES_AUTH_NODE = 2 };
 struct ses_auth {
     enum ses_auth_kind kind;
@@ -40,6 +52,40 @@ struct ses_tx_decommission {
     struct ses_node_id node_id;
     uint64_t nonce, fee;
 };
+struct ses_tx_commitment {
+    struct ses_node_id node_id;
+    uint64_t epoch;
+    uint32_t swarm;
+    struct ses_hash root;
+    uint64_t count, bytes;
+    struct ses_hash reveal, next; /* next = ses_reveal_commit of the following reveal */
+};
+/* `openings` ascend by index. What the proof and they show: ses_response_check (swarm). */
+struct ses_tx_response {
+    struct ses_node_id node_id;
+    uint64_t epoch;
+    uint64_t free, used; /* bytes of the node's disk */
+    uint8_t verdict_cnt; /* bytes */
+    uint8_t verdicts[SES_VERDICT_BYTES_MAX];
+    uint32_t proof_len;
+    const uint8_t *proof; /* view; of the root of epoch - 1, empty where nothing is opened */
+    uint8_t opening_cnt;
+    struct ses_opening openings[SES_OWED_MAX]; /* chunks are views */
+};
+struct ses_tx_rotate_key {
+    struct ses_node_id node_id;
+    struct ses_kem_pk encryption_key;
+    uint64_t key_epoch;
+};
+struct ses_tx_endpoint {
+    struct ses_node_id node_id;
+    uint64_t sequence; /* unix seconds */
+    struct ses_endpoint endpoint;
+};
+struct ses_tx_demand {
+    struct ses_receipt receipt;
+    uint64_t nonce, fee;
+};
 
 /* A decoded transaction; views point into `bytes`, which the caller keeps. */
 struct ses_tx {
@@ -52,6 +98,11 @@ struct ses_tx {
         struct ses_tx_register reg;
         struct ses_tx_top_up top_up;
         struct ses_tx_decommission decommission;
+        struct ses_tx_commitment commitment;
+        struct ses_tx_response response;
+        struct ses_tx_rotate_key rotate_key;
+        struct ses_tx_endpoint endpoint;
+        struct ses_tx_demand demand;
     } body;
     uint8_t auth_cnt; /* 2 for register (owner, then node), else 1 */
     struct ses_auth auth[2];
@@ -61,12 +112,16 @@ struct ses_tx {
  * SES_ERR_VERSION (another version or an unknown type), SES_ERR_MALFORMED, SES_ERR_TRUNCATED,
  * SES_ERR_TOO_LARGE, SES_ERR_NOT_OWNER (register: the first signer is not `owner`). */
 SES_CHECKED enum ses_err ses_tx_decode(struct ses_tx *tx, const uint8_t *bytes, size_t len);
+/* The node that a transaction is about; false for a transfer. For types 5 to 8 it is the signer. */
+bool ses_tx_node(const struct ses_tx *tx, struct ses_node_id *node_id);
 /* nonce and fee of the paying account; false for types without. */
 bool ses_tx_payment(const struct ses_tx *tx, struct ses_account *payer, uint64_t *nonce,
                     uint64_t *fee);
 /* Verifies every auth: with the key found in the transaction itself, or with `known` for
- * SES_AUTH_KNOWN. The signer must be the account or node id of the key. SES_ERR_SIGNATURE;
- * SES_ERR_NOT_FOUND if `known` is needed and NULL. One ML-DSA verification for each auth. */
+ * SES_AUTH_KNOWN and for the node's auth of types 5 to 8. The receipt of a demand is the caller's
+ * to verify (ses_receipt_verify). The signer must be the account or node id of the key.
+ * SES_ERR_SIGNATURE; SES_ERR_NOT_FOUND if `known` is needed and NULL. One ML-DSA verification for
+ * each auth. */
 SES_CHECKED enum ses_err ses_tx_verify(const struct ses_tx *tx, const struct ses_hash *chain_id,
                                        const struct ses_dsa_pk *known);
 /* Build: version, type, body of `tx` (type and body set) into `w`; then one auth for each signer.

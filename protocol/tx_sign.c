@@ -2,9 +2,8 @@
 #include "protocol/protocol_internal.h"
 #include "protocol/tx.h"
 
-/* The longest body: RegisterServiceNode. */
-#define BODY_BYTES_MAX                                                                             \
-    (2u + 20u + 20u + SES_DSA_PK_BYTES + SES_KEM_PK_BYTES + 8u + 8u + SES_ENDPOINT_BYTES_MAX + 16u)
+/* The longest body: ChallengeResponse, behind which its auth follows. */
+#define BODY_BYTES_MAX (SES_RESPONSE_TX_BYTES_MAX - 21u - SES_DSA_SIG_BYTES)
 #define MESSAGE_BYTES_MAX (32u + BODY_BYTES_MAX)
 
 static enum ses_err message_of(uint8_t out[MESSAGE_BYTES_MAX], const struct ses_hash *chain_id,
@@ -42,8 +41,8 @@ static enum ses_err key_of(struct ses_dsa_pk *pk, const struct ses_tx *tx,
         memcpy(pk->bytes, auth->public_key, sizeof pk->bytes);
         return SES_OK;
     case SES_AUTH_NODE:
-        SES_REQUIRE(tx->type == SES_TX_REGISTER, SES_ERR_INVALID);
-        *pk = tx->body.reg.public_key;
+        SES_REQUIRE(tx->type == SES_TX_REGISTER || known != NULL, SES_ERR_NOT_FOUND);
+        *pk = tx->type == SES_TX_REGISTER ? tx->body.reg.public_key : *known;
         return SES_OK;
     }
     return SES_ERR_INVALID;

@@ -4,7 +4,7 @@
 #include "rpc/rpc_internal.h"
 
 /* An answer that does not read as it should is the server's fault, whatever the reader says. */
-static enum ses_err blame(enum ses_err err, const char *method, struct ses_note *note)
+enum ses_err ses_rpc_blame(enum ses_err err, const char *method, struct ses_note *note)
 {
     if (err == SES_OK || err == SES_ERR_MEMORY) {
         return err;
@@ -35,7 +35,7 @@ enum ses_err ses_chain_get_head(struct ses_rpc_client *c, struct ses_chain_head 
     SES_TRY(ses_rpc_call(c, "sessionvm.getHead", json_object(), &json, note));
     const enum ses_err err = read_head(json, out, note);
     json_decref(json);
-    return blame(err, "getHead", note);
+    return ses_rpc_blame(err, "getHead", note);
 }
 
 static enum ses_err read_params(const json_t *json, struct ses_chain_params *out,
@@ -65,7 +65,7 @@ enum ses_err ses_chain_get_params(struct ses_rpc_client *c, struct ses_chain_par
     SES_TRY(ses_rpc_call(c, "sessionvm.getParams", json_object(), &json, note));
     const enum ses_err err = read_params(json, out, note);
     json_decref(json);
-    return blame(err, "getParams", note);
+    return ses_rpc_blame(err, "getParams", note);
 }
 
 static enum ses_err read_account(const json_t *json, struct ses_chain_account *out,
@@ -86,7 +86,7 @@ enum ses_err ses_chain_get_account(struct ses_rpc_client *c, const struct ses_ac
                          json_pack("{s:o}", "account", ses_json_account(account)), &json, note));
     const enum ses_err err = read_account(json, out, note);
     json_decref(json);
-    return blame(err, "getBalance", note);
+    return ses_rpc_blame(err, "getBalance", note);
 }
 
 enum ses_err ses_chain_get_node(struct ses_rpc_client *c, const struct ses_node_id *node_id,
@@ -102,7 +102,7 @@ enum ses_err ses_chain_get_node(struct ses_rpc_client *c, const struct ses_node_
         err = SES_ERR_PEER;
     }
     json_decref(json);
-    return blame(err, "getServiceNode", note);
+    return ses_rpc_blame(err, "getServiceNode", note);
 }
 
 static enum ses_err read_registry_header(const json_t *json, struct ses_json_registry *header,
@@ -135,8 +135,8 @@ static enum ses_err read_rows(const json_t *rows,
         struct ses_node_keys keys;
         struct ses_endpoint endpoint;
         const json_t *json = json_array_get(rows, i);
-        SES_TRY(blame(ses_json_read_registry_row(json, &row, &keys, &endpoint, note), "getRegistry",
-                      note));
+        SES_TRY(ses_rpc_blame(ses_json_read_registry_row(json, &row, &keys, &endpoint, note),
+                              "getRegistry", note));
         SES_TRY(each(cookie, &row, &keys, &endpoint));
     }
     return SES_OK;
@@ -154,7 +154,7 @@ enum ses_err ses_chain_get_registry(
                          : json_pack("{s:o}", "since", ses_json_u64(since_epoch));
     memset(header, 0, sizeof *header);
     SES_TRY(ses_rpc_call(c, "sessionvm.getRegistry", params, &json, note));
-    enum ses_err err = blame(read_registry_header(json, header, note), "getRegistry", note);
+    enum ses_err err = ses_rpc_blame(read_registry_header(json, header, note), "getRegistry", note);
     if (err == SES_OK) {
         err = read_rows(json_object_get(json, "rows"), each, cookie, note);
     }
@@ -172,7 +172,7 @@ enum ses_err ses_chain_get_epoch(struct ses_rpc_client *c, uint64_t epoch, struc
     SES_TRY(ses_rpc_call(c, "sessionvm.getEpoch", params, &json, note));
     const enum ses_err err = ses_json_read_epoch(json, out, note);
     json_decref(json);
-    return blame(err, "getEpoch", note);
+    return ses_rpc_blame(err, "getEpoch", note);
 }
 
 enum ses_err ses_chain_submit(struct ses_rpc_client *c, const uint8_t *tx, size_t len,
@@ -184,7 +184,7 @@ enum ses_err ses_chain_submit(struct ses_rpc_client *c, const uint8_t *tx, size_
                          &json, note));
     const enum ses_err err = ses_json_get_hex(json, "txId", tx_id->bytes, 32, note);
     json_decref(json);
-    return blame(err, "submitTx", note);
+    return ses_rpc_blame(err, "submitTx", note);
 }
 
 enum ses_err ses_chain_get_tx_height(struct ses_rpc_client *c, const struct ses_hash *tx_id,
@@ -196,5 +196,5 @@ enum ses_err ses_chain_get_tx_height(struct ses_rpc_client *c, const struct ses_
                          json_pack("{s:o}", "txId", ses_json_hex(tx_id->bytes, 32)), &json, note));
     const enum ses_err err = ses_json_get_u64(json, "height", height, note);
     json_decref(json);
-    return blame(err, "getTx", note);
+    return ses_rpc_blame(err, "getTx", note);
 }

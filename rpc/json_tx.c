@@ -21,6 +21,55 @@ static json_t *register_json(const struct ses_tx_register *tx)
                      "fee", ses_json_u64(tx->fee));
 }
 
+static json_t *opening_json(const struct ses_opening *o)
+{
+    json_t *path = json_array();
+    for (unsigned i = 0; i < o->path_cnt; i++) {
+        json_array_append_new(path, ses_json_hex(o->path[i].bytes, 32));
+    }
+    return o->leaf_only ? (json_decref(path), json_pack("{s:i}", "index", o->index))
+                        : json_pack("{s:i, s:o, s:o, s:o, s:o}", "index", o->index, "headerHash",
+                                    ses_json_hex(o->header_hash.bytes, 32), "payloadRoot",
+                                    ses_json_hex(o->payload_root.bytes, 32), "chunk",
+                                    ses_json_hex(o->chunk, o->chunk_len), "path", path);
+}
+
+static json_t *commitment_json(const struct ses_tx_commitment *tx)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "nodeId",
+                     ses_json_node_id(&tx->node_id), "epoch", ses_json_u64(tx->epoch), "swarmId",
+                     ses_json_swarm(tx->swarm), "root", ses_json_hex(tx->root.bytes, 32), "count",
+                     ses_json_u64(tx->count), "bytes", ses_json_u64(tx->bytes), "reveal",
+                     ses_json_hex(tx->reveal.bytes, 32), "next", ses_json_hex(tx->next.bytes, 32));
+}
+
+static json_t *response_json(const struct ses_tx_response *tx)
+{
+    json_t *openings = json_array();
+    for (unsigned i = 0; i < tx->opening_cnt; i++) {
+        json_array_append_new(openings, opening_json(&tx->openings[i]));
+    }
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "nodeId",
+                     ses_json_node_id(&tx->node_id), "epoch", ses_json_u64(tx->epoch), "free",
+                     ses_json_u64(tx->free), "used", ses_json_u64(tx->used), "verdicts",
+                     ses_json_hex(tx->verdicts, tx->verdict_cnt), "proof",
+                     ses_json_hex(tx->proof, tx->proof_len), "openings", openings);
+}
+
+static json_t *demand_json(const struct ses_tx_demand *tx)
+{
+    const struct ses_receipt *r = &tx->receipt;
+    uint8_t segment[SES_SEGMENT_BYTES];
+    ses_segment_encode(segment, &r->leaf.segment);
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "nodeId", ses_json_node_id(&r->node_id),
+        "recordId", ses_json_hex(r->leaf.id.bytes, 32), "digest",
+        ses_json_hex(r->leaf.digest.bytes, 32), "segment", ses_json_hex(segment, sizeof segment),
+        "swarmId", ses_json_swarm(r->leaf.swarm), "swarmFromEpoch",
+        ses_json_u64(r->leaf.swarm_from_epoch), "admitEpoch", ses_json_u64(r->leaf.admit_epoch),
+        "nonce", ses_json_u64(tx->nonce), "fee", ses_json_u64(tx->fee));
+}
+
 static json_t *body_json(const struct ses_tx *tx)
 {
     switch (tx->type) {
@@ -38,6 +87,21 @@ static json_t *body_json(const struct ses_tx *tx)
                          ses_json_node_id(&tx->body.decommission.node_id), "nonce",
                          ses_json_u64(tx->body.decommission.nonce), "fee",
                          ses_json_u64(tx->body.decommission.fee));
+    case SES_TX_COMMITMENT:
+        return commitment_json(&tx->body.commitment);
+    case SES_TX_RESPONSE:
+        return response_json(&tx->body.response);
+    case SES_TX_ROTATE_KEY:
+        return json_pack("{s:o, s:o, s:o}", "nodeId",
+                         ses_json_node_id(&tx->body.rotate_key.node_id), "encryptionKey",
+                         ses_json_hex(tx->body.rotate_key.encryption_key.bytes, SES_KEM_PK_BYTES),
+                         "keyEpoch", ses_json_u64(tx->body.rotate_key.key_epoch));
+    case SES_TX_ENDPOINT:
+        return json_pack("{s:o, s:o, s:o}", "nodeId", ses_json_node_id(&tx->body.endpoint.node_id),
+                         "sequence", ses_json_u64(tx->body.endpoint.sequence), "endpoint",
+                         ses_json_endpoint(&tx->body.endpoint.endpoint));
+    case SES_TX_DEMAND:
+        return demand_json(&tx->body.demand);
     }
     return NULL;
 }

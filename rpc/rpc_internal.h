@@ -22,6 +22,9 @@ SES_CHECKED enum ses_err ses_json_read_registry_row(const json_t *json,
                                                     struct ses_endpoint *endpoint,
                                                     struct ses_note *note);
 
+/* ERR_PEER with a note for an answer that does not read as it should. */
+SES_CHECKED enum ses_err ses_rpc_blame(enum ses_err err, const char *method, struct ses_note *note);
+
 /* The error that a JSON-RPC code stands for, and back. */
 int ses_rpc_code_of(enum ses_err err);
 enum ses_err ses_rpc_err_of(int64_t code);

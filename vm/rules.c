@@ -6,7 +6,7 @@
 void ses_tx_facts_of(struct ses_tx_facts *out, const struct ses_tx *tx)
 {
     *out = (struct ses_tx_facts){.type = tx->type, .shows_key = tx->auth[0].kind == SES_AUTH_FIRST};
-    SES_ASSERT(ses_tx_payment(tx, &out->payer, &out->nonce, &out->fee));
+    (void)ses_tx_payment(tx, &out->payer, &out->nonce, &out->fee);
     switch (tx->type) {
     case SES_TX_TRANSFER:
         out->amount = tx->body.transfer.amount;
@@ -21,6 +21,13 @@ void ses_tx_facts_of(struct ses_tx_facts *out, const struct ses_tx *tx)
         return;
     case SES_TX_DECOMMISSION:
         out->node_id = tx->body.decommission.node_id;
+        return;
+    case SES_TX_COMMITMENT:
+    case SES_TX_RESPONSE:
+    case SES_TX_ROTATE_KEY:
+    case SES_TX_ENDPOINT:
+    case SES_TX_DEMAND:
+        (void)ses_tx_node(tx, &out->node_id);
         return;
     }
 }
@@ -91,7 +98,14 @@ enum ses_err ses_rules_check(const struct ses_vm *vm, const struct ses_layer *la
     case SES_TX_TOP_UP:
     case SES_TX_DECOMMISSION:
         return check_owned(layer, facts, note);
+    case SES_TX_COMMITMENT:
+    case SES_TX_RESPONSE:
+    case SES_TX_ROTATE_KEY:
+    case SES_TX_ENDPOINT:
+    case SES_TX_DEMAND:
+        break;
     }
+    ses_note_set(note, "transactions of this type are not taken yet");
     return SES_ERR_INVALID;
 }
 
@@ -209,6 +223,12 @@ enum ses_err ses_rules_apply(const struct ses_vm *vm, struct ses_layer *layer,
         return top_up(layer, &tx->body.top_up);
     case SES_TX_DECOMMISSION:
         return decommission(layer, now, &tx->body.decommission.node_id);
+    case SES_TX_COMMITMENT:
+    case SES_TX_RESPONSE:
+    case SES_TX_ROTATE_KEY:
+    case SES_TX_ENDPOINT:
+    case SES_TX_DEMAND:
+        break;
     }
     return SES_ERR_INVALID;
 }

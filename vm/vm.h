@@ -158,6 +158,28 @@ SES_CHECKED enum ses_err ses_vm_mempool_tx(const struct ses_vm *vm, const struct
  * Appends; ERR_NOT_FOUND. UINT64_MAX: the current epoch. */
 SES_CHECKED enum ses_err ses_vm_testers(const struct ses_vm *vm, uint64_t epoch,
                                         struct ses_buf *out);
+/* Whom a node tests in the running epoch: targets[j] is what its verdict bit j is about; counts bit
+ * j (least significant first) is 0 where the pair is void, and the verdict bit must be 0 then.
+ * *target_cnt 0 for a node that is not in the plan. */
+SES_CHECKED enum ses_err ses_vm_tests(const struct ses_vm *vm, const struct ses_node_id *node_id,
+                                      struct ses_node_id targets[256], uint32_t *target_cnt,
+                                      uint8_t counts[SES_VERDICT_BYTES_MAX]);
+/* A commitment of the last three epochs: ERR_NOT_FOUND if there is none, or no more. */
+SES_CHECKED enum ses_err ses_vm_commitment(const struct ses_vm *vm,
+                                           const struct ses_node_id *node_id, uint64_t epoch,
+                                           struct ses_committed *out);
+/* All commitments for a swarm in one of the last three epochs, by node_id. */
+SES_CHECKED enum ses_err
+ses_vm_commitments(const struct ses_vm *vm, uint32_t swarm, uint64_t epoch,
+                   bool (*each)(void *cookie, const struct ses_committed *c), void *cookie);
+/* What a node owes now and has done, and the demands that it has to answer in the next epoch. */
+SES_CHECKED enum ses_err ses_vm_duty(const struct ses_vm *vm, const struct ses_node_id *node_id,
+                                     struct ses_duty *out);
+/* Misses and warnings of a judged epoch, by node_id, as its successor's transition noted them.
+ * ERR_NOT_FOUND if the epoch was not judged. A node that is judged and not in the list passed. */
+SES_CHECKED enum ses_err
+ses_vm_judgements(const struct ses_vm *vm, uint64_t epoch,
+                  bool (*each)(void *cookie, const struct ses_judgement *j), void *cookie);
 /* Fees and slashed stake since genesis: balances + stakes + burned = what genesis handed out. */
 uint64_t ses_vm_total_burned(const struct ses_vm *vm);
 
