@@ -290,6 +290,7 @@ static enum ses_err serve_all(struct ses_daemon *d)
 {
     struct ses_net *net = d->p.net;
     SES_TRY(ses_net_serve(net, SES_PROTO_STORE, ses_entry_serve, d));
+    SES_TRY(ses_net_serve(net, SES_PROTO_DELETE, ses_delete_serve, d));
     SES_TRY(ses_net_serve(net, SES_PROTO_RETRIEVE, ses_read_serve, d));
     SES_TRY(ses_net_serve(net, SES_PROTO_INFO, ses_info_serve, d));
     SES_TRY(ses_net_serve(net, SES_PROTO_REGISTRY, ses_registry_serve, d));

@@ -61,8 +61,8 @@ struct ses_daemon_params {
     struct ses_chain_params chain_params; /* of the genesis: never change */
     struct ses_node_id node_id;
     const struct ses_dsa_private *key; /* the node's: signs probes' answers and transactions */
-    uint64_t capacity_bytes; /* sets the volume budget of a replicating member */
-    const char *agent;       /* "sessiond/0.1.0"; outlives the daemon */
+    uint64_t capacity_bytes;           /* sets the volume budget of a replicating member */
+    const char *agent;                 /* "sessiond/0.1.0"; outlives the daemon */
     struct ses_daemon_limits limits;
 };
 
@@ -113,6 +113,7 @@ enum ses_refusal_kind {
 };
 struct ses_daemon_stats {
     uint64_t stores, stored, pending_answers, attached; /* requests, and how they were answered */
+    uint64_t deletes;                                   /* delete requests, counted apart */
     uint64_t retrieves, retrieved_records, retrieved_bytes;
     uint64_t receipts_asked, watch_pages, watch_closed_slow;
     uint64_t refused[SES_REFUSED_CNT];

@@ -179,13 +179,18 @@ void ses_verdict_free(struct verdict *v);
 /* link.c: applies a verdict. */
 void ses_member_result(struct link *link, const struct verdict *v);
 
-/* ---- entry.c, read.c, replica.c, watch.c, follow.c ---- */
+/* ---- entry.c, read.c, list.c, replica.c, watch.c, follow.c ---- */
 void ses_entry_serve(void *cookie, struct ses_call *call, const uint8_t *body, size_t len);
+void ses_delete_serve(void *cookie, struct ses_call *call, const uint8_t *body, size_t len);
 void ses_read_serve(void *cookie, struct ses_call *call, const uint8_t *body, size_t len);
 void ses_info_serve(void *cookie, struct ses_call *call, const uint8_t *body, size_t len);
 void ses_registry_serve(void *cookie, struct ses_call *call, const uint8_t *body, size_t len);
 void ses_receipts_serve(struct ses_daemon *d, struct ses_call *call, const uint8_t *body,
                         size_t len);
+/* put.c: ses_store_put, with the targets of a delete statement, whose signature was verified. */
+SES_CHECKED enum ses_err ses_daemon_put(struct ses_daemon *d, const struct ses_put *put);
+/* A page of records as the list of their delete targets: a whole response body. */
+SES_CHECKED enum ses_err ses_list_of_page(struct ses_buf *out, const uint8_t *frame, size_t len);
 ses_accept_fn ses_replica_accept;
 ses_accept_fn ses_watch_accept;
 

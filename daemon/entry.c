@@ -1,5 +1,6 @@
-/* /session/store/1, op PUT: what enters the network here (storage page, Entry). Cheap checks first,
- * signatures on the worker pool, then the store and the members in parallel. */
+/* /session/store/1, op PUT, and /session/delete/1: what enters the network here (storage page,
+ * Entry). Cheap checks first, signatures on the worker pool, then the store and the members in
+ * parallel. A delete statement is a record as any other, once its header is written. */
 #include "daemon/daemon_internal.h"
 
 #define PAST_MS 120000u
@@ -11,7 +12,9 @@ struct entry {
     struct ses_daemon *d;
     struct ses_call *call;
     uint64_t started_ms;
-    struct ses_store_put put; /* views point into `frame` */
+    bool deletes;                            /* the request is a delete statement */
+    uint8_t header[SES_RECORD_HEADER_BYTES]; /* of its record */
+    struct ses_store_put put;                /* views point into `frame`, or to `header` */
     struct ses_record_ids ids;
     enum ses_err err;
     struct ses_hash chain_id;
@@ -46,7 +49,7 @@ static enum ses_err put_record(const struct entry *e, struct debt *debt)
         .cookie = debt,
     };
     debt->putting = true;
-    const enum ses_err err = ses_store_put(e->d->p.store, &put);
+    const enum ses_err err = ses_daemon_put(e->d, &put);
     if (err != SES_OK) {
         debt->putting = false;
         return err;
@@ -171,6 +174,29 @@ static enum ses_err ask_token(struct entry *e)
     return ses_store_page(d->p.store, &ask, token_done, e);
 }
 
+/* The record of a delete statement. */
+static enum ses_err read_statement(struct entry *e, const uint8_t *body, size_t len)
+{
+    struct ses_delete_put put;
+    struct ses_delete statement;
+    struct ses_record_header header;
+    SES_TRY(ses_delete_put_read(&put, body, len));
+    SES_TRY(ses_delete_read(&statement, put.statement, put.statement_bytes));
+    ses_delete_header(&header, &statement);
+    ses_record_header_encode(e->header, &header);
+    e->put = (struct ses_store_put){
+        .record = {e->header, put.statement, put.statement_bytes},
+        .entry = SES_ENTRY_OWNER,
+        .wait_ms = put.wait_ms,
+    };
+    return SES_OK;
+}
+
+static enum ses_err read_entry(struct entry *e, const uint8_t *body, size_t len)
+{
+    return e->deletes ? read_statement(e, body, len) : ses_store_put_read(&e->put, body, len);
+}
+
 /* A copy of `from` that owns its frame: for checks that finish later. */
 static struct entry *entry_keep(const struct entry *from, const uint8_t *body, size_t len)
 {
@@ -185,7 +211,7 @@ static struct entry *entry_keep(const struct entry *from, const uint8_t *body, s
         return NULL;
     }
     memcpy(e->frame, body, len);
-    if (ses_store_put_read(&e->put, e->frame, len) != SES_OK) {
+    if (read_entry(e, e->frame, len) != SES_OK) {
         SES_ASSERT(false); /* the same bytes were read a moment ago */
     }
     return e;
@@ -278,23 +304,38 @@ static void check_place(const struct entry *e, const uint8_t *body, size_t len)
     }
 }
 
-static void serve_put(struct ses_daemon *d, struct ses_call *call, const uint8_t *body, size_t len)
+static void serve_put(struct ses_daemon *d, struct ses_call *call, const uint8_t *body, size_t len,
+                      bool deletes)
 {
-    struct entry e = {.d = d, .call = call, .started_ms = ses_daemon_mono(d)};
-    d->stats.stores++;
-    enum ses_err err = ses_store_put_read(&e.put, body, len);
+    struct entry e = {.d = d, .call = call, .started_ms = ses_daemon_mono(d), .deletes = deletes};
+    enum ses_err err = read_entry(&e, body, len);
     if (err == SES_OK) {
         err = ses_record_identify(&e.ids, &e.put.record);
     }
-    /* A tombstone is made from a signed delete statement, never stored as it comes. */
-    if (err == SES_OK && e.ids.header.kind != SES_RECORD_MESSAGE) {
+    /* A tombstone comes as its statement, with the header that follows from it. */
+    if (err == SES_OK && !deletes && e.ids.header.kind != SES_RECORD_MESSAGE) {
         err = SES_ERR_MALFORMED;
     }
     if (err != SES_OK) {
-        ses_refuse(d, call, err == SES_ERR_TOO_LARGE ? err : SES_ERR_MALFORMED);
+        const bool says_more = err == SES_ERR_TOO_LARGE || err == SES_ERR_UNAUTHORISED;
+        ses_refuse(d, call, says_more ? err : SES_ERR_MALFORMED);
         return;
     }
     check_place(&e, body, len);
+}
+
+static bool may_enter(struct ses_daemon *d, struct ses_call *call)
+{
+    if (d->draining || d->map == NULL) {
+        ses_refuse(d, call, SES_ERR_UNAVAILABLE);
+        return false;
+    }
+    if (!ses_meter_take(&d->meters, ses_call_peer(call), 1, d->p.limits.store_rate,
+                        ses_daemon_mono(d))) {
+        ses_refuse(d, call, SES_ERR_RATE);
+        return false;
+    }
+    return true;
 }
 
 void ses_entry_serve(void *cookie, struct ses_call *call, const uint8_t *body, size_t len)
@@ -302,17 +343,24 @@ void ses_entry_serve(void *cookie, struct ses_call *call, const uint8_t *body, s
     struct ses_daemon *d = cookie;
     struct ses_reader r;
     uint8_t op = 0;
-    const struct ses_peer *peer = ses_call_peer(call);
     if (ses_request_begin(&r, body, len, &op) != SES_OK ||
         (op != SES_STORE_PUT && op != SES_STORE_RECEIPTS)) {
         ses_refuse(d, call, SES_ERR_MALFORMED);
-    } else if (d->draining || d->map == NULL) {
-        ses_refuse(d, call, SES_ERR_UNAVAILABLE);
-    } else if (!ses_meter_take(&d->meters, peer, 1, d->p.limits.store_rate, ses_daemon_mono(d))) {
-        ses_refuse(d, call, SES_ERR_RATE);
-    } else if (op == SES_STORE_PUT) {
-        serve_put(d, call, body, len);
-    } else {
-        ses_receipts_serve(d, call, body, len);
+    } else if (may_enter(d, call)) {
+        if (op == SES_STORE_PUT) {
+            d->stats.stores++;
+            serve_put(d, call, body, len, false);
+        } else {
+            ses_receipts_serve(d, call, body, len);
+        }
+    }
+}
+
+void ses_delete_serve(void *cookie, struct ses_call *call, const uint8_t *body, size_t len)
+{
+    struct ses_daemon *d = cookie;
+    if (may_enter(d, call)) {
+        d->stats.deletes++;
+        serve_put(d, call, body, len, true);
     }
 }

@@ -87,10 +87,6 @@ uint64_t ses_intake_vouched_bytes(const struct intake *in)
 static enum ses_err check_item(const struct intake *in, struct intake_item *item)
 {
     SES_TRY(ses_record_identify(&item->ids, &item->record));
-    SES_REQUIRE(item->ids.header.kind == SES_RECORD_MESSAGE, SES_ERR_MALFORMED);
-    if (ses_ns_public_inbox(item->ids.header.ns)) {
-        return SES_OK;
-    }
     return ses_record_check_owner(&item->record, &item->ids, &in->chain_id);
 }
 
@@ -162,7 +158,7 @@ static enum ses_err put_item(struct intake *in, struct intake_item *item)
                                 .vouchers = item->vouchers,
                                 .on_done = on_put,
                                 .cookie = item};
-    SES_TRY(ses_store_put(d->p.store, &put));
+    SES_TRY(ses_daemon_put(d, &put));
     in->left++;
     ses_daemon_hold(d);
     return SES_OK;

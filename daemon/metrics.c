@@ -58,6 +58,7 @@ static void add_counters(struct text *t, const struct ses_daemon_stats *s)
         {"probes_sent_total", "probes sent to nodes under test", s->probes_sent},
         {"probes_failed_total", "probes without a valid answer", s->probes_failed},
         {"attached_total", "stores that joined a running one", s->attached},
+        {"deletes_total", "delete requests", s->deletes},
         {"retrieves_total", "retrieve requests", s->retrieves},
         {"retrieved_records_total", "records handed out", s->retrieved_records},
         {"retrieved_bytes_total", "bytes of pages handed out", s->retrieved_bytes},

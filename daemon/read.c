@@ -8,6 +8,7 @@
 struct read {
     struct ses_daemon *d;
     struct ses_call *call;
+    bool list; /* targets instead of records */
     uint64_t started_ms;
 };
 
@@ -50,22 +51,44 @@ static bool may_ask(struct ses_daemon *d, struct ses_call *call)
 }
 
 /* ---- retrieve ---- */
+static enum ses_err reply_list(struct read *read, const struct ses_page_result *page)
+{
+    struct ses_buf list = {0};
+    const enum ses_err err = ses_list_of_page(&list, page->frame, page->len);
+    if (err == SES_OK) {
+        ses_call_reply(read->call, list.bytes, list.len);
+        read->d->stats.retrieved_bytes += list.len;
+    }
+    ses_buf_free(&list);
+    return err;
+}
+
+static void reply_page(struct read *read, const struct ses_page_result *page)
+{
+    struct ses_daemon *d = read->d;
+    ses_call_reply(read->call, page->frame, page->len);
+    d->stats.retrieved_records += page->record_cnt;
+    d->stats.retrieved_bytes += page->len;
+    ses_latency_add(&d->stats.retrieve_latency, ses_daemon_mono(d) - read->started_ms);
+}
+
 static void on_page(void *cookie, const struct ses_page_result *page)
 {
     struct read *read = cookie;
-    struct ses_daemon *d = read->d;
-    if (page->err == SES_OK) {
-        ses_call_reply(read->call, page->frame, page->len);
-        d->stats.retrieved_records += page->record_cnt;
-        d->stats.retrieved_bytes += page->len;
-        ses_latency_add(&d->stats.retrieve_latency, ses_daemon_mono(d) - read->started_ms);
-    } else {
-        ses_refuse(d, read->call, page->err);
+    enum ses_err err = page->err;
+    if (err == SES_OK && read->list) {
+        err = reply_list(read, page);
+    } else if (err == SES_OK) {
+        reply_page(read, page);
+    }
+    if (err != SES_OK) {
+        ses_refuse(read->d, read->call, err);
     }
     read_end(read);
 }
 
-static void serve_page(struct ses_daemon *d, struct ses_call *call, struct ses_retrieve *ask)
+static void serve_page(struct ses_daemon *d, struct ses_call *call, struct ses_retrieve *ask,
+                       bool list)
 {
     struct ses_hash digest;
     ses_inbox_digest(&digest, &ask->inbox);
@@ -79,7 +102,11 @@ static void serve_page(struct ses_daemon *d, struct ses_call *call, struct ses_r
     }
     ask->bytes_max = ask->bytes_max < PAGE_BYTES_MAX ? ask->bytes_max : PAGE_BYTES_MAX;
     struct read *read = read_new(d, call);
-    const enum ses_err err = read != NULL ? ses_store_page(d->p.store, ask, on_page, read) : SES_OK;
+    enum ses_err err = SES_OK;
+    if (read != NULL) {
+        read->list = list;
+        err = ses_store_page(d->p.store, ask, on_page, read);
+    }
     if (err != SES_OK) {
         ses_refuse(d, call, err);
         read_end(read);
@@ -96,12 +123,17 @@ void ses_read_serve(void *cookie, struct ses_call *call, const uint8_t *body, si
         return;
     }
     d->stats.retrieves++;
-    if (ses_request_begin(&r, body, len, &op) != SES_OK || op != SES_RETRIEVE_PAGE ||
-        ses_retrieve_read(&ask, body, len) != SES_OK) {
+    enum ses_err err = ses_request_begin(&r, body, len, &op);
+    if (err == SES_OK && op == SES_RETRIEVE_PAGE) {
+        err = ses_retrieve_read(&ask, body, len);
+    } else if (err == SES_OK) {
+        err = op == SES_RETRIEVE_LIST ? ses_list_read(&ask, body, len) : SES_ERR_MALFORMED;
+    }
+    if (err != SES_OK) {
         ses_refuse(d, call, SES_ERR_MALFORMED);
         return;
     }
-    serve_page(d, call, &ask);
+    serve_page(d, call, &ask, op == SES_RETRIEVE_LIST);
 }
 
 /* ---- receipts ---- */

@@ -61,6 +61,7 @@ SES_CHECKED enum ses_err ses_uv_post(struct ses_uv *uv, void (*fn)(void *cookie)
 /* ---- protocols ---- */
 #define SES_PROTOS(X)                                                                              \
     X(STORE, "/session/store/1")                                                                   \
+    X(DELETE, "/session/delete/1")                                                                 \
     X(RETRIEVE, "/session/retrieve/1")                                                             \
     X(WATCH, "/session/watch/1")                                                                   \
     X(INFO, "/session/info/1")                                                                     \

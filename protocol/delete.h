@@ -12,7 +12,7 @@
 
 #include "protocol/record.h"
 
-#define SES_NS_DELETE (-11) /* the owner's: other devices find there what was deleted */
+#define SES_NS_DELETE (-11) /* the owner's; pages hold messages only */
 #define SES_DELETE_TARGETS_MAX 64u
 #define SES_DELETE_TARGET_BYTES (SES_RECORD_HEADER_BYTES + 4u + 32u)
 /* What is signed begins with chain_id; then this much of the payload, for n targets. */

@@ -1,0 +1,231 @@
+/* Deletes: who may, when an answer says "stored", and that they reach every member. */
+#include <string.h>
+
+#include "base/tap.h"
+#include "daemon/test_post.h"
+
+/* Bob and what strangers wrote to him. */
+struct scene {
+    struct world *w;
+    struct world_net *alice;
+    struct world_net *phone;
+    struct ses_identity *bob;
+    struct ses_hash inbox;
+    struct post posts[3];
+};
+
+static void scene_post(struct scene *s, unsigned i)
+{
+    post_stranger(&s->posts[i], s->w, &s->inbox, 500, world_unix_ms(s->w));
+}
+
+static void scene_send(struct scene *s, unsigned i, uint32_t node)
+{
+    struct post_answer a;
+    post_send(s->w, s->alice, node, &s->posts[i], 10000, NULL, &a);
+    TAP_MUST(a.ok && a.stored.state == SES_STORED);
+}
+
+static void scene_new(struct scene *s, uint32_t nodes, uint32_t swarms)
+{
+    memset(s, 0, sizeof *s);
+    s->w = world_new(nodes, swarms);
+    s->alice = world_client(s->w, "192.0.2.1:1");
+    s->phone = world_client(s->w, "192.0.2.2:1");
+    s->bob = post_person(s->w, swarms, 0);
+    post_inbox_of(&s->inbox, s->bob);
+    for (unsigned i = 0; i < SES_COUNT(s->posts); i++) {
+        scene_post(s, i);
+    }
+}
+
+static void scene_free(struct scene *s)
+{
+    for (unsigned i = 0; i < SES_COUNT(s->posts); i++) {
+        post_free(&s->posts[i]);
+    }
+    ses_identity_free(s->bob);
+    world_free(s->w);
+}
+
+struct statement {
+    uint8_t bytes[SES_DELETE_BYTES_MAX];
+    size_t len;
+    struct post record; /* what the nodes make of it; its payload is `bytes` */
+};
+
+/* Bob deletes the first `cnt` posts. */
+static void statement_make(struct statement *st, struct scene *s, unsigned cnt, uint64_t time_ms)
+{
+    struct ses_delete_target targets[SES_COUNT(s->posts)];
+    struct ses_record_header header;
+    struct ses_delete m;
+    for (unsigned i = 0; i < cnt; i++) {
+        ses_delete_target_of(&targets[i], &s->posts[i].ids, s->posts[i].put.record.payload_bytes);
+    }
+    SES_ASSERT(ses_delete_sign(st->bytes, &st->len, targets, cnt, time_ms / 1000 * 1000,
+                               &s->w->chain_params.chain_id, s->bob, s->w->random) == SES_OK);
+    SES_ASSERT(ses_delete_read(&m, st->bytes, st->len) == SES_OK);
+    ses_delete_header(&header, &m);
+    memset(&st->record, 0, sizeof st->record);
+    ses_record_header_encode(st->record.header, &header);
+    st->record.put.record = (struct ses_record){st->record.header, st->bytes, (uint32_t)st->len};
+    post_identify(&st->record);
+}
+
+static void statement_send(struct scene *s, uint32_t node, const struct statement *st,
+                           struct post_answer *a)
+{
+    uint8_t body[SES_DELETE_BYTES_MAX + 64];
+    struct ses_writer w;
+    struct world_reply reply;
+    const struct ses_delete_put put = {10000, (uint32_t)st->len, st->bytes};
+    ses_writer_init(&w, body, sizeof body);
+    ses_delete_put_write(&w, &put);
+    SES_ASSERT(ses_writer_done(&w) == SES_OK);
+    world_ask(s->w, s->phone, node, SES_PROTO_DELETE, NULL, body, w.len, &reply);
+    post_finish(s->w, &reply, a);
+}
+
+/* How many records the list of a node names; -1 if it refused. */
+static int list(struct scene *s, uint32_t node, const struct ses_identity *login,
+                struct ses_hash *ids, enum ses_err *refused)
+{
+    uint8_t body[128];
+    struct ses_writer w;
+    struct ses_reader r;
+    struct ses_page page;
+    struct world_reply reply;
+    struct ses_refusal refusal = {0};
+    bool ok = false;
+    int cnt = -1;
+    const struct ses_retrieve ask = {
+        .inbox = s->inbox, .ns = SES_NS_INBOX, .record_max = 100, .bytes_max = 500000};
+    ses_writer_init(&w, body, sizeof body);
+    ses_list_write(&w, &ask);
+    SES_ASSERT(ses_writer_done(&w) == SES_OK);
+    world_ask(s->w, s->phone, node, SES_PROTO_RETRIEVE, login, body, w.len, &reply);
+    SES_ASSERT(world_wait(s->w, &reply, 60000) && reply.err == SES_OK);
+    SES_ASSERT(ses_response_begin(&r, reply.body.bytes, reply.body.len, &ok, &refusal) == SES_OK);
+    *refused = refusal.status;
+    if (ok) {
+        ses_list_page_read(&r, &page);
+        cnt = page.record_cnt;
+        for (int i = 0; i < cnt; i++) {
+            struct ses_delete_target target;
+            ses_delete_target_read(&r, &target);
+            ids[i] = target.id;
+        }
+        SES_ASSERT(ses_reader_done(&r) == SES_OK);
+    }
+    ses_buf_free(&reply.body);
+    return cnt;
+}
+
+static void test_list(void)
+{
+    struct scene s;
+    struct ses_hash ids[100];
+    enum ses_err refused;
+    scene_new(&s, 3, 1);
+    for (unsigned i = 0; i < 3; i++) {
+        scene_send(&s, i, i);
+    }
+    world_run(s.w, 2000);
+    TAP_EQ((uint64_t)-1, (uint64_t)list(&s, 1, NULL, ids, &refused));
+    TAP_ERR(SES_ERR_UNAUTHORISED, refused);
+    for (uint32_t node = 0; node < 3; node++) {
+        TAP_EQ(3, (uint64_t)list(&s, node, s.bob, ids, &refused));
+        for (unsigned i = 0; i < 3; i++) {
+            unsigned found = 0;
+            for (unsigned k = 0; k < 3; k++) {
+                found += ses_equal(&ids[k], &s.posts[i].ids.id, 32) ? 1 : 0;
+            }
+            TAP_EQ(1, found);
+        }
+    }
+    scene_free(&s);
+}
+
+static void test_stored_by_all(void)
+{
+    struct scene s;
+    struct statement st;
+    struct post_answer a;
+    scene_new(&s, 6, 1);
+    scene_send(&s, 0, 0);
+    statement_make(&st, &s, 1, world_unix_ms(s.w));
+    statement_send(&s, 2, &st, &a);
+    TAP_MUST(a.err == SES_OK && a.ok);
+    TAP_EQ(SES_STORED, a.stored.state);
+    TAP_OK(a.stored.node_cnt >= 5);
+    TAP_BYTES(st.record.ids.id.bytes, a.stored.id.bytes, 32);
+    world_run(s.w, 2000);
+    TAP_EQ(6, post_copies(s.w, &st.record, 6));
+    statement_send(&s, 3, &st, &a); /* again, and by anybody: the same answer */
+    TAP_OK(a.ok && a.stored.state == SES_STORED);
+    scene_free(&s);
+}
+
+static void refused_with(struct scene *s, enum ses_err want, uint32_t node,
+                         const struct statement *st)
+{
+    struct post_answer a;
+    statement_send(s, node, st, &a);
+    TAP_OK(a.err == SES_OK && !a.ok);
+    TAP_ERR(want, a.refusal.status);
+    TAP_EQ(0, post_copies(s->w, &st->record, s->w->node_cnt));
+}
+
+static void test_refused(void)
+{
+    struct scene s;
+    struct statement st;
+    struct ses_identity *mallory = NULL;
+    scene_new(&s, 4, 2);
+    statement_make(&st, &s, 2, world_unix_ms(s.w));
+    st.bytes[st.len - 1] ^= 1;
+    post_identify(&st.record);
+    refused_with(&s, SES_ERR_UNAUTHORISED, 0, &st);
+    TAP_ERR(SES_OK, ses_identity_generate(&mallory, s.w->random));
+    memcpy(st.bytes + SES_DELETE_SIGNED_BYTES(2) - SES_DSA_PK_BYTES, mallory->dsa_pk.bytes,
+           SES_DSA_PK_BYTES);
+    refused_with(&s, SES_ERR_UNAUTHORISED, 0, &st);
+    statement_make(&st, &s, 2, world_unix_ms(s.w));
+    refused_with(&s, SES_ERR_WRONG_SWARM, 1, &st);
+    statement_make(&st, &s, 2, world_unix_ms(s.w) + 60000);
+    refused_with(&s, SES_ERR_CLOCK, 0, &st);
+    st.len--;
+    refused_with(&s, SES_ERR_MALFORMED, 0, &st);
+    world_run(s.w, 300000);
+    statement_make(&st, &s, 2, world_unix_ms(s.w) - 180000);
+    refused_with(&s, SES_ERR_CLOCK, 0, &st);
+    ses_identity_free(mallory);
+    scene_free(&s);
+}
+
+/* A member cannot smuggle in a statement under another header, nor anybody by /session/store/1. */
+static void test_not_as_a_store(void)
+{
+    struct scene s;
+    struct statement st;
+    struct post_answer a;
+    scene_new(&s, 3, 1);
+    statement_make(&st, &s, 1, world_unix_ms(s.w));
+    st.record.put.entry = SES_ENTRY_OWNER;
+    post_send(s.w, s.phone, 0, &st.record, 10000, s.bob, &a);
+    TAP_OK(!a.ok);
+    TAP_ERR(SES_ERR_MALFORMED, a.refusal.status);
+    TAP_EQ(0, post_copies(s.w, &st.record, 3));
+    scene_free(&s);
+}
+
+int main(void)
+{
+    TAP_MUST(ses_crypto_init() == SES_OK);
+    TAP_RUN(test_list);
+    TAP_RUN(test_stored_by_all);
+    TAP_RUN(test_refused);
+    TAP_RUN(test_not_as_a_store);
+    return tap_done();
+}
