@@ -36,6 +36,9 @@ test-sanitize: $(SAN_BUILD)/build.ninja ## all tests with AddressSanitizer and U
 	@ninja -C $(SAN_BUILD) --quiet
 	@tools/run-tests $(SAN_BUILD) -- --timeout-multiplier 4
 
+faults: all ## real processes under kills, stops, wrong clocks, cuts, full disks: an hour
+	@tools/run-faults $(BUILD)
+
 bench: all ## benchmarks: tables beside the bare library calls
 	@tools/run-bench $(BUILD)
 
@@ -62,5 +65,5 @@ clean: ## remove build directories
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.* ## /  make \1\t/p' Makefile | expand -t 24
 
-.PHONY: all demo test test-sanitize bench fuzz lint format install clean help
+.PHONY: all demo test test-sanitize faults bench fuzz lint format install clean help
 .PRECIOUS: %/build.ninja

@@ -20,7 +20,7 @@ class Net:
         self.bin = Path(bin_dir).resolve()
         self.dir = Path(tempfile.mkdtemp(prefix="session-test-"))
         self.net = (parent or self.dir) / "net"
-        self.args = args
+        self.args = [str(a) for a in args]
         self.env = dict(os.environ)
 
     def __enter__(self):
