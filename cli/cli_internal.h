@@ -35,6 +35,7 @@ struct cli_command {
 /* Tables of the command files; each ends with a zero entry. */
 extern const struct cli_command cli_id_commands[];
 extern const struct cli_command cli_message_commands[];
+extern const struct cli_command cli_inbox_commands[];
 extern const struct cli_command cli_chain_commands[];
 extern const struct cli_command cli_node_commands[];
 extern const struct cli_command cli_audit_commands[];
@@ -52,6 +53,8 @@ enum ses_err cli_print_json(struct cli *cli, json_t *result);
 int cli_exit_code(enum ses_err err);
 /* A line on standard error, only if it is a terminal. */
 void cli_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* "2026-11-20 18:30", local time. */
+void cli_time_text(char out[32], uint64_t ms);
 /* "12.5" LUX of nLUX; `out` holds 32 characters. */
 void cli_lux_text(char *out, uint64_t nlux);
 /* "12.5" LUX, or "5nLUX"; ERR_INVALID with a note. */

@@ -5,7 +5,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /* ---- send ---- */
@@ -194,14 +193,6 @@ static enum ses_err message_json(struct receive *r, const struct ses_client_mess
     return cli_print_json(r->cli, json);
 }
 
-static void when_text(char out[32], uint64_t ms)
-{
-    const time_t seconds = (time_t)(ms / 1000);
-    struct tm local;
-    localtime_r(&seconds, &local);
-    strftime(out, 32, "%Y-%m-%d %H:%M", &local);
-}
-
 /* Text from others goes to a terminal: control characters must not reach it. */
 static void text_print(const char *text)
 {
@@ -215,7 +206,7 @@ static void text_print(const char *text)
 static void message_print(const struct ses_client_message *m, const char *path)
 {
     char when[32];
-    when_text(when, m->sent_ms);
+    cli_time_text(when, m->sent_ms);
     printf("[%s] %s%s", when, m->sender, m->name[0] != 0 ? " (" : "");
     printf("%s%s: ", m->name, m->name[0] != 0 ? ")" : "");
     if (m->kind == SES_CLIENT_TEXT) {

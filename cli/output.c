@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define NLUX_PER_LUX 1000000000ull
@@ -30,6 +31,14 @@ enum ses_err cli_print_json(struct cli *cli, json_t *result)
     }
     json_decref(result);
     return err;
+}
+
+void cli_time_text(char out[32], uint64_t ms)
+{
+    const time_t seconds = (time_t)(ms / 1000);
+    struct tm local;
+    localtime_r(&seconds, &local);
+    strftime(out, 32, "%Y-%m-%d %H:%M", &local);
 }
 
 int cli_exit_code(enum ses_err err)

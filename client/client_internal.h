@@ -216,6 +216,31 @@ SES_CHECKED enum ses_err ses_client_fetch(struct ses_client *c, struct ses_fetch
                                           const struct ses_inbox_state *state,
                                           struct ses_note *note);
 
+/* listing.c: what lies in an inbox of ours, without payloads */
+#define SES_LISTING_MAX 262144u
+struct ses_listing {
+    struct ses_delete_target *list; /* by id, each once */
+    uint32_t cnt, cap;
+    uint32_t answered; /* Active members that listed everything */
+    uint32_t wanted;
+    bool seen; /* at least one member listed */
+};
+void ses_listing_free(struct ses_listing *listing);
+/* NULL if it is not in the list. */
+const struct ses_delete_target *ses_listing_find(const struct ses_listing *listing,
+                                                 const struct ses_hash *id);
+/* From wanted = m - W + 1 members, merged; fewer may answer. ERR_UNREACHABLE or a refusal if none
+ * did. Begins anew in `listing`; free it in any case. */
+SES_CHECKED enum ses_err ses_client_list(struct ses_client *c, const struct ses_hash *inbox,
+                                         int16_t ns, struct ses_listing *listing,
+                                         struct ses_note *note);
+/* From one member, appended in its order. */
+SES_CHECKED enum ses_err ses_client_list_member(struct ses_client *c,
+                                                const struct ses_map_node *node,
+                                                const struct ses_hash *inbox, int16_t ns,
+                                                struct ses_listing *listing, bool *partial,
+                                                struct ses_refusal *refusal);
+
 /* cards.c */
 SES_CHECKED enum ses_err ses_client_find_card(struct ses_client *c, const struct ses_session_id *id,
                                               bool fresh, struct ses_card *out,

@@ -320,6 +320,48 @@ SES_CLIENT_API SES_CLIENT_CHECKED int ses_client_watch(struct ses_client *client
                                                        ses_client_message_fn *on_message,
                                                        void *cookie, struct ses_client_note *note);
 
+/* ---- what lies in the own inbox, and deleting it ---- */
+struct ses_client_record {
+    uint8_t id[32];      /* as in struct ses_client_message */
+    uint64_t ts_ms;      /* of the record; the message's own time stands inside */
+    uint64_t expires_ms; /* when the swarm drops it */
+    unsigned bytes;      /* sealed */
+};
+/* Every message in the own inbox, read before or not, oldest first, as wanted = m - W + 1 members
+ * list them; stops when `each` returns non-zero. With fewer members some may be missing: *answered
+ * and *wanted (may be NULL) say so. */
+SES_CLIENT_API SES_CLIENT_CHECKED int
+ses_client_inbox(struct ses_client *client,
+                 int (*each)(void *cookie, const struct ses_client_record *record), void *cookie,
+                 unsigned *answered, unsigned *wanted, struct ses_client_note *note);
+
+#define SES_CLIENT_DELETE_ALL UINT64_MAX
+struct ses_client_delete {
+    size_t size;              /* sizeof(struct ses_client_delete) */
+    const uint8_t (*ids)[32]; /* these messages; NULL: by time */
+    size_t id_cnt;
+    uint64_t before_ms; /* ids NULL: all with an older ts_ms; SES_CLIENT_DELETE_ALL: all */
+    unsigned wait_ms;   /* for W receipts of one statement; 0: 5000 */
+};
+struct ses_client_deleted {
+    unsigned found;      /* messages in the inbox that were to go */
+    unsigned deleted;    /* of these: the statement is stored, W members signed receipts */
+    unsigned pending;    /* of these: a member took the statement and is still passing it on */
+    unsigned unknown;    /* ids that no member lists: expired, deleted, or never there */
+    unsigned statements; /* signed; each covers at most 64 messages */
+    unsigned answered;   /* members that listed the inbox completely */
+    unsigned wanted;     /* members that had to: with fewer a message may have been overlooked */
+};
+/* Lists the own inbox, signs what is to go, and has its swarm store the statements; from then on
+ * every member drops those messages, also one that gets them later. Nobody else can delete, and
+ * nothing brings a message back. What was received stays on this machine. An error after some
+ * statements were taken leaves their count in *out (always filled). SES_CLIENT_NOT_FOUND: ids were
+ * given and none of them is there. */
+SES_CLIENT_API SES_CLIENT_CHECKED int ses_client_delete(struct ses_client *client,
+                                                        const struct ses_client_delete *what,
+                                                        struct ses_client_deleted *out,
+                                                        struct ses_client_note *note);
+
 /* ---- the network as this client sees it ---- */
 struct ses_client_network {
     uint8_t chain_id[32];

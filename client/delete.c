@@ -1,0 +1,287 @@
+/* Deleting from the own inbox: list, sign in batches, have the swarm store the statements. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/client_internal.h"
+
+#define ENTRY_SPARE_MS 5000u
+
+static void own_inbox(const struct ses_client *c, struct ses_hash *out)
+{
+    memcpy(out->bytes, c->identity->id.bytes + 1, sizeof out->bytes);
+}
+
+/* ---- one statement ---- */
+static uint64_t statement_time(const struct ses_client *c, const struct ses_delete_target *targets,
+                               size_t cnt)
+{
+    uint64_t ms = ses_client_now(c) / 1000 * 1000;
+    for (size_t i = 0; i < cnt; i++) { /* the sender's clock may be a little ahead of ours */
+        ms = targets[i].header.ts_ms > ms ? targets[i].header.ts_ms : ms;
+    }
+    return ms;
+}
+
+static enum ses_err statement_body(struct ses_client *c, const struct ses_delete_target *targets,
+                                   size_t cnt, unsigned wait_ms, struct ses_buf *body)
+{
+    uint8_t statement[SES_DELETE_BYTES_MAX];
+    size_t len = 0;
+    struct ses_writer w;
+    SES_TRY(ses_delete_sign(statement, &len, targets, cnt, statement_time(c, targets, cnt),
+                            &c->registry.chain_id, c->identity, c->random));
+    const struct ses_delete_put put = {wait_ms, (uint32_t)len, statement};
+    SES_TRY(ses_buf_reserve(body, len + 64));
+    ses_writer_init(&w, body->bytes, body->cap);
+    ses_delete_put_write(&w, &put);
+    SES_TRY(ses_writer_done(&w));
+    body->len = w.len;
+    return SES_OK;
+}
+
+static enum ses_err read_answer(const struct ses_buf *answer, uint32_t active_cnt,
+                                enum ses_store_state *state, struct ses_refusal *refusal)
+{
+    struct ses_reader r;
+    struct ses_stored stored;
+    bool ok = false;
+    SES_REQUIRE(ses_response_begin(&r, answer->bytes, answer->len, &ok, refusal) == SES_OK,
+                SES_ERR_PEER);
+    SES_REQUIRE(ok, refusal->status);
+    SES_REQUIRE(ses_stored_read(&stored, &r) == SES_OK, SES_ERR_PEER);
+    const bool enough = stored.node_cnt >= ses_write_quorum(active_cnt);
+    *state = stored.state == SES_STORED && enough ? SES_STORED : SES_PENDING;
+    return SES_OK;
+}
+
+struct entry_try {
+    enum ses_err last;
+    struct ses_refusal refusal;
+    enum ses_store_state state;
+};
+
+/* Members in turn, until one takes it. */
+static enum ses_err offer_round(struct ses_client *c, const struct ses_hash *inbox,
+                                const struct ses_buf *body, unsigned wait_ms, struct entry_try *got,
+                                struct ses_note *note)
+{
+    struct ses_swarm_view view;
+    SES_TRY(ses_client_view(c, inbox, &view, note));
+    ses_client_order(c, &view);
+    got->last = SES_ERR_UNREACHABLE;
+    for (uint32_t i = 0; i < view.active_cnt && got->last != SES_OK; i++) {
+        struct ses_buf answer = {0};
+        enum ses_err err =
+            ses_client_ask(c, &c->registry.map.nodes[view.nodes[i]], SES_PROTO_DELETE, false,
+                           body->bytes, body->len, (uint64_t)wait_ms + ENTRY_SPARE_MS, &answer);
+        if (err == SES_OK) {
+            err = read_answer(&answer, view.active_cnt, &got->state, &got->refusal);
+        }
+        ses_buf_free(&answer);
+        if (err == SES_ERR_CLOSED || err == SES_ERR_MEMORY) {
+            return err;
+        }
+        got->last = err;
+        if (err == SES_ERR_WRONG_SWARM || err == SES_ERR_CLOCK) {
+            break; /* the next one says the same */
+        }
+    }
+    return SES_OK;
+}
+
+static enum ses_err offer(struct ses_client *c, const struct ses_hash *inbox,
+                          const struct ses_buf *body, unsigned wait_ms, enum ses_store_state *state,
+                          struct ses_note *note)
+{
+    struct entry_try got = {0};
+    SES_TRY(offer_round(c, inbox, body, wait_ms, &got, note));
+    if (got.last == SES_ERR_WRONG_SWARM) {
+        SES_TRY(ses_client_need_map(c, true, note));
+        got = (struct entry_try){0};
+        SES_TRY(offer_round(c, inbox, body, wait_ms, &got, note));
+    }
+    *state = got.state;
+    if (got.last != SES_OK && got.refusal.status != SES_OK) {
+        ses_refusal_note(note, &got.refusal, ses_client_now(c));
+    } else if (got.last != SES_OK) {
+        ses_note_set(note, "no member of the swarm took the delete statement (last: %s)",
+                     ses_err_text(got.last));
+    }
+    return got.last;
+}
+
+/* ---- choosing ---- */
+static int by_expiry(const void *a, const void *b)
+{
+    const struct ses_delete_target *x = a;
+    const struct ses_delete_target *y = b;
+    const uint64_t mx = ses_segment_expires_ms(&x->segment);
+    const uint64_t my = ses_segment_expires_ms(&y->segment);
+    return mx != my ? (mx < my ? -1 : 1) : memcmp(x->id.bytes, y->id.bytes, 32);
+}
+
+static unsigned count_unknown(const struct ses_listing *listing,
+                              const struct ses_client_delete *what)
+{
+    unsigned cnt = 0;
+    for (size_t i = 0; what->ids != NULL && i < what->id_cnt; i++) {
+        struct ses_hash id;
+        memcpy(id.bytes, what->ids[i], sizeof id.bytes);
+        cnt += ses_listing_find(listing, &id) == NULL;
+    }
+    return cnt;
+}
+
+static bool among_ids(const struct ses_client_delete *what, const struct ses_hash *id)
+{
+    for (size_t i = 0; i < what->id_cnt; i++) {
+        if (memcmp(what->ids[i], id->bytes, 32) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Keeps what is to go. Alike ones together: a statement lives as long as the last of its targets.
+ */
+static void choose(struct ses_listing *listing, const struct ses_client_delete *what)
+{
+    uint32_t cnt = 0;
+    for (uint32_t i = 0; i < listing->cnt; i++) {
+        const struct ses_delete_target *t = &listing->list[i];
+        const bool old =
+            what->before_ms == SES_CLIENT_DELETE_ALL || t->header.ts_ms < what->before_ms;
+        if (what->ids != NULL ? among_ids(what, &t->id) : old) {
+            listing->list[cnt++] = *t;
+        }
+    }
+    listing->cnt = cnt;
+    if (cnt > 0) {
+        qsort(listing->list, cnt, sizeof *listing->list, by_expiry);
+    }
+}
+
+static enum ses_err delete_chosen(struct ses_client *c, const struct ses_hash *inbox,
+                                  const struct ses_listing *listing, unsigned wait_ms,
+                                  struct ses_client_deleted *out, struct ses_note *note)
+{
+    for (uint32_t at = 0; at < listing->cnt;) {
+        struct ses_buf body = {0};
+        enum ses_store_state state = SES_PENDING;
+        const uint32_t left = listing->cnt - at;
+        const uint32_t cnt = left < SES_DELETE_TARGETS_MAX ? left : SES_DELETE_TARGETS_MAX;
+        enum ses_err err = statement_body(c, &listing->list[at], cnt, wait_ms, &body);
+        if (err == SES_OK) {
+            err = offer(c, inbox, &body, wait_ms, &state, note);
+        }
+        ses_buf_free(&body);
+        SES_TRY(err);
+        out->statements++;
+        *(state == SES_STORED ? &out->deleted : &out->pending) += cnt;
+        at += cnt;
+    }
+    return SES_OK;
+}
+
+static enum ses_err check_what(const struct ses_client_delete *what, struct ses_note *note)
+{
+    if (what == NULL || what->size != sizeof *what) {
+        ses_note_set(note, "size is not sizeof(struct ses_client_delete)");
+        return SES_ERR_INVALID;
+    }
+    if (what->ids != NULL ? what->id_cnt == 0 : what->before_ms == 0) {
+        ses_note_set(note, "nothing to delete: give ids, or a time");
+        return SES_ERR_INVALID;
+    }
+    return SES_OK;
+}
+
+static enum ses_err delete_all(struct ses_client *c, const struct ses_client_delete *what,
+                               struct ses_client_deleted *out, struct ses_note *note)
+{
+    struct ses_listing listing = {0};
+    struct ses_hash inbox;
+    SES_TRY(check_what(what, note));
+    SES_TRY(ses_client_need_identity(c, note));
+    own_inbox(c, &inbox);
+    enum ses_err err = ses_client_list(c, &inbox, SES_NS_INBOX, &listing, note);
+    if (err == SES_OK) {
+        const unsigned wait_ms = what->wait_ms != 0 ? what->wait_ms : SES_CLIENT_WAIT_MS;
+        out->unknown = count_unknown(&listing, what);
+        choose(&listing, what);
+        out->answered = listing.answered;
+        out->wanted = listing.wanted;
+        out->found = listing.cnt;
+        err = delete_chosen(c, &inbox, &listing, wait_ms, out, note);
+    }
+    ses_listing_free(&listing);
+    if (err == SES_OK && what->ids != NULL && out->found == 0) {
+        ses_note_set(note, "none of these messages is in the inbox (any more)");
+        return SES_ERR_NOT_FOUND;
+    }
+    return err;
+}
+
+int ses_client_delete(struct ses_client *c, const struct ses_client_delete *what,
+                      struct ses_client_deleted *out, struct ses_client_note *note)
+{
+    struct ses_note n = {0};
+    memset(out, 0, sizeof *out);
+    const enum ses_err err = delete_all(c, what, out, &n);
+    return ses_client_finish(c, err, &n, note);
+}
+
+/* ---- looking ---- */
+static int by_time(const void *a, const void *b)
+{
+    const struct ses_delete_target *x = a;
+    const struct ses_delete_target *y = b;
+    if (x->header.ts_ms != y->header.ts_ms) {
+        return x->header.ts_ms < y->header.ts_ms ? -1 : 1;
+    }
+    return memcmp(x->id.bytes, y->id.bytes, 32);
+}
+
+static void show(const struct ses_listing *listing,
+                 int (*each)(void *cookie, const struct ses_client_record *record), void *cookie)
+{
+    if (listing->cnt > 0) {
+        qsort(listing->list, listing->cnt, sizeof *listing->list, by_time);
+    }
+    for (uint32_t i = 0; i < listing->cnt; i++) {
+        const struct ses_delete_target *t = &listing->list[i];
+        struct ses_client_record record = {.ts_ms = t->header.ts_ms,
+                                           .expires_ms = ses_segment_expires_ms(&t->segment),
+                                           .bytes = t->size};
+        memcpy(record.id, t->id.bytes, sizeof record.id);
+        if (each(cookie, &record) != 0) {
+            return;
+        }
+    }
+}
+
+int ses_client_inbox(struct ses_client *c,
+                     int (*each)(void *cookie, const struct ses_client_record *record),
+                     void *cookie, unsigned *answered, unsigned *wanted,
+                     struct ses_client_note *note)
+{
+    struct ses_note n = {0};
+    struct ses_listing listing = {0};
+    struct ses_hash inbox;
+    enum ses_err err = ses_client_need_identity(c, &n);
+    if (err == SES_OK) {
+        own_inbox(c, &inbox);
+        err = ses_client_list(c, &inbox, SES_NS_INBOX, &listing, &n);
+    }
+    if (answered != NULL) {
+        *answered = listing.answered;
+    }
+    if (wanted != NULL) {
+        *wanted = listing.wanted;
+    }
+    if (err == SES_OK) {
+        show(&listing, each, cookie);
+    }
+    ses_listing_free(&listing);
+    return ses_client_finish(c, err, &n, note);
+}
