@@ -53,8 +53,9 @@ static enum ses_err inbox_show(struct cli *cli)
     unsigned wanted = 0;
     enum ses_err err = cli_client(cli);
     if (err == SES_OK) {
-        err = cli_client_err(
-            cli, ses_client_inbox(cli->client, record_show, &p, &answered, &wanted, &cli->why));
+        const char *node = ses_config_get(cli->config, "node");
+        err = cli_client_err(cli, ses_client_inbox(cli->client, node, record_show, &p, &answered,
+                                                   &wanted, &cli->why));
     }
     if (err != SES_OK) {
         json_decref(p.list);
@@ -223,6 +224,10 @@ static enum ses_err delete_run(struct cli *cli)
                                     "answered", (int)got.answered, "wanted", (int)got.wanted));
 }
 
+static const struct ses_config_key inbox_keys[] = {
+    {"node", NULL, "what this node alone holds, to compare", false},
+    {0},
+};
 static const struct ses_config_key delete_keys[] = {
     {"before", NULL, "all older than this: an age (7d, 12h) or a time (2026-11-20 18:30)", false},
     {"all", "false", "every message in the inbox", true},
@@ -231,7 +236,8 @@ static const struct ses_config_key delete_keys[] = {
 };
 
 const struct cli_command cli_inbox_commands[] = {
-    {"inbox", "", "what the nodes hold for you, with ids", "session inbox", 0, 0, inbox_show, NULL},
+    {"inbox", "", "what the nodes hold for you, with ids", "session inbox", 0, 0, inbox_show,
+     inbox_keys},
     {"delete", "[ID...]", "delete messages from every node of your swarm",
      "session delete --before 7d", 0, IDS_MAX, delete_run, delete_keys},
     {0},

@@ -260,7 +260,34 @@ static void show(const struct ses_listing *listing,
     }
 }
 
-int ses_client_inbox(struct ses_client *c,
+static enum ses_err list_one(struct ses_client *c, const struct ses_hash *inbox, const char *text,
+                             struct ses_listing *listing, struct ses_note *note)
+{
+    struct ses_node_id id;
+    struct ses_refusal refusal = {0};
+    bool partial = false;
+    if (ses_node_id_parse(&id, text) != SES_OK) {
+        ses_note_set(note, "\"%.80s\" is no node id: it begins with NodeID-", text);
+        return SES_ERR_INVALID;
+    }
+    SES_TRY(ses_client_need_map(c, false, note));
+    SES_TRY(ses_client_need_net(c, note));
+    const struct ses_map_node *node = ses_map_find(&c->registry.map, &id);
+    if (node == NULL) {
+        ses_note_set(note, "the registry does not know this node");
+        return SES_ERR_NOT_FOUND;
+    }
+    listing->wanted = 1;
+    const enum ses_err err =
+        ses_client_list_member(c, node, inbox, SES_NS_INBOX, listing, &partial, &refusal);
+    listing->answered = err == SES_OK && !partial;
+    if (refusal.status != SES_OK) {
+        ses_refusal_note(note, &refusal, ses_client_now(c));
+    }
+    return err;
+}
+
+int ses_client_inbox(struct ses_client *c, const char *node,
                      int (*each)(void *cookie, const struct ses_client_record *record),
                      void *cookie, unsigned *answered, unsigned *wanted,
                      struct ses_client_note *note)
@@ -271,7 +298,8 @@ int ses_client_inbox(struct ses_client *c,
     enum ses_err err = ses_client_need_identity(c, &n);
     if (err == SES_OK) {
         own_inbox(c, &inbox);
-        err = ses_client_list(c, &inbox, SES_NS_INBOX, &listing, &n);
+        err = node == NULL ? ses_client_list(c, &inbox, SES_NS_INBOX, &listing, &n)
+                           : list_one(c, &inbox, node, &listing, &n);
     }
     if (answered != NULL) {
         *answered = listing.answered;

@@ -329,9 +329,10 @@ struct ses_client_record {
 };
 /* Every message in the own inbox, read before or not, oldest first, as wanted = m - W + 1 members
  * list them; stops when `each` returns non-zero. With fewer members some may be missing: *answered
- * and *wanted (may be NULL) say so. */
+ * and *wanted (may be NULL) say so. `node`: as this member alone lists it (then wanted = 1), to
+ * compare members; NULL: all together. */
 SES_CLIENT_API SES_CLIENT_CHECKED int
-ses_client_inbox(struct ses_client *client,
+ses_client_inbox(struct ses_client *client, const char *node,
                  int (*each)(void *cookie, const struct ses_client_record *record), void *cookie,
                  unsigned *answered, unsigned *wanted, struct ses_client_note *note);
 
