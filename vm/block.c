@@ -358,7 +358,7 @@ static enum ses_err find_parent(const struct ses_vm *vm, const struct ses_block 
 static bool is_accepted_id(const struct ses_vm *vm, const struct ses_hash *id)
 {
     struct ses_buf bytes = {0};
-    const bool found = ses_store_get(&vm->kv, SES_STORE_BLOCK, id->bytes, 32, &bytes) == SES_OK;
+    const bool found = ses_ledger_get(&vm->kv, SES_STORE_BLOCK, id->bytes, 32, &bytes) == SES_OK;
     ses_buf_free(&bytes);
     return found;
 }

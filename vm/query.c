@@ -27,7 +27,7 @@ enum ses_err ses_vm_block(const struct ses_vm *vm, const struct ses_hash *id, st
 {
     const struct ses_undecided *u = ses_undecided_find(vm, id);
     return u != NULL ? ses_buf_append(out, u->bytes.bytes, u->bytes.len)
-                     : ses_store_get(&vm->kv, SES_STORE_BLOCK, id->bytes, 32, out);
+                     : ses_ledger_get(&vm->kv, SES_STORE_BLOCK, id->bytes, 32, out);
 }
 
 enum ses_err ses_vm_block_id_at(const struct ses_vm *vm, uint64_t height, struct ses_hash *id)
@@ -36,7 +36,7 @@ enum ses_err ses_vm_block_id_at(const struct ses_vm *vm, uint64_t height, struct
     uint8_t number[8];
     memset(id, 0, sizeof(*id));
     ses_put_u64(number, height);
-    enum ses_err err = ses_store_get(&vm->kv, SES_STORE_HEIGHT, number, sizeof(number), &buf);
+    enum ses_err err = ses_ledger_get(&vm->kv, SES_STORE_HEIGHT, number, sizeof(number), &buf);
     if (err == SES_OK && buf.len != sizeof(id->bytes)) {
         err = SES_ERR_CHECKSUM;
     }
@@ -123,12 +123,12 @@ uint64_t ses_vm_total_burned(const struct ses_vm *vm)
 
 /* ---- epochs ---- */
 
-static enum ses_err get_of_epoch(const struct ses_vm *vm, enum ses_store_table table,
+static enum ses_err get_of_epoch(const struct ses_vm *vm, enum ses_ledger_table table,
                                  uint64_t epoch, struct ses_buf *out)
 {
     uint8_t number[8];
     ses_put_u64(number, epoch == UINT64_MAX ? vm->tip.epoch.epoch : epoch);
-    return ses_store_get(&vm->kv, table, number, sizeof(number), out);
+    return ses_ledger_get(&vm->kv, table, number, sizeof(number), out);
 }
 
 enum ses_err ses_vm_epoch(const struct ses_vm *vm, uint64_t epoch, struct ses_buf *out)
@@ -148,7 +148,7 @@ static enum ses_err load_map_node(const struct ses_vm *vm, const struct ses_regi
     struct ses_reader r;
     memset(out, 0, sizeof(*out));
     out->row = *row;
-    enum ses_err err = ses_store_get(&vm->kv, SES_STORE_ROW_KEYS, row->node_id.bytes, 20, &buf);
+    enum ses_err err = ses_ledger_get(&vm->kv, SES_STORE_ROW_KEYS, row->node_id.bytes, 20, &buf);
     if (err == SES_OK) {
         ses_reader_init(&r, buf.bytes, buf.len);
         ses_node_keys_read(&r, &out->keys);
@@ -199,7 +199,7 @@ enum ses_err ses_vm_tx(const struct ses_vm *vm, const struct ses_hash *tx_id,
 {
     struct ses_buf at = {0};
     struct ses_buf block = {0};
-    enum ses_err err = ses_store_get(&vm->kv, SES_STORE_TX, tx_id->bytes, 32, &at);
+    enum ses_err err = ses_ledger_get(&vm->kv, SES_STORE_TX, tx_id->bytes, 32, &at);
     if (err == SES_OK && at.len != 32 + 8 + 4) {
         err = SES_ERR_CHECKSUM;
     }
@@ -207,7 +207,7 @@ enum ses_err ses_vm_tx(const struct ses_vm *vm, const struct ses_hash *tx_id,
         memcpy(block_id->bytes, at.bytes, 32);
         *height = ses_get_u64(at.bytes + 32);
         *index = ses_get_u32(at.bytes + 40);
-        err = ses_store_get(&vm->kv, SES_STORE_BLOCK, block_id->bytes, 32, &block);
+        err = ses_ledger_get(&vm->kv, SES_STORE_BLOCK, block_id->bytes, 32, &block);
     }
     if (err == SES_OK) {
         err = tx_of_block(&block, *index, bytes);

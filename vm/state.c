@@ -59,7 +59,7 @@ enum ses_err ses_state_load(const struct ses_layer *layer, const struct ses_stat
         return ses_buf_append(out, entry->value, entry->value_len);
     }
     SES_REQUIRE(ses_state_key_cold(key), SES_ERR_NOT_FOUND);
-    return ses_store_get(layer->kv, SES_STORE_STATE, key->bytes, key->len, out);
+    return ses_ledger_get(layer->kv, SES_STORE_STATE, key->bytes, key->len, out);
 }
 
 enum ses_err ses_state_put(struct ses_layer *layer, const struct ses_state_key *key,

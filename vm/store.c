@@ -20,7 +20,7 @@ struct span {
     bool removed;
 };
 
-static enum ses_err batch_put(struct batch *b, enum ses_store_table table, const void *id,
+static enum ses_err batch_put(struct batch *b, enum ses_ledger_table table, const void *id,
                               size_t id_len, const void *value, size_t value_len)
 {
     const uint8_t prefix = (uint8_t)table;
@@ -151,7 +151,7 @@ static enum ses_err put_format(struct batch *b, const struct ses_vm *vm,
     return batch_put(b, SES_STORE_FORMAT, NULL, 0, bytes, sizeof(bytes));
 }
 
-enum ses_err ses_store_accept(const struct ses_vm *vm, const struct ses_undecided *u)
+enum ses_err ses_ledger_accept(const struct ses_vm *vm, const struct ses_undecided *u)
 {
     struct batch b = {0};
     enum ses_err err = put_format(&b, vm, u);
@@ -174,8 +174,8 @@ enum ses_err ses_store_accept(const struct ses_vm *vm, const struct ses_undecide
     return err;
 }
 
-enum ses_err ses_store_get(const struct ses_kv *kv, enum ses_store_table table, const void *id,
-                           size_t id_len, struct ses_buf *out)
+enum ses_err ses_ledger_get(const struct ses_kv *kv, enum ses_ledger_table table, const void *id,
+                            size_t id_len, struct ses_buf *out)
 {
     uint8_t key[KEY_MAX];
     SES_REQUIRE(id_len < sizeof(key), SES_ERR_INVALID);
@@ -235,7 +235,7 @@ static enum ses_err reserve_nodes(struct ses_vm *vm, uint32_t more)
     return SES_OK;
 }
 
-enum ses_err ses_store_reserve(struct ses_vm *vm, const struct ses_layer *layer)
+enum ses_err ses_ledger_reserve(struct ses_vm *vm, const struct ses_layer *layer)
 {
     uint32_t nodes = 0;
     for (uint32_t i = 0; i < layer->entries.cnt; i++) {
@@ -245,7 +245,7 @@ enum ses_err ses_store_reserve(struct ses_vm *vm, const struct ses_layer *layer)
     return ses_entries_reserve(&vm->base.entries, layer->entries.cnt);
 }
 
-void ses_store_merge(struct ses_vm *vm, struct ses_layer *layer)
+void ses_ledger_merge(struct ses_vm *vm, struct ses_layer *layer)
 {
     for (uint32_t i = 0; i < layer->entries.cnt; i++) {
         struct ses_entry *entry = &layer->entries.list[i];
@@ -330,7 +330,7 @@ static bool each_row(void *cookie, const uint8_t *key, size_t key_len, const uin
     return l->err == SES_OK;
 }
 
-static enum ses_err iterate(struct loader *l, enum ses_store_table table,
+static enum ses_err iterate(struct loader *l, enum ses_ledger_table table,
                             bool (*each)(void *cookie, const uint8_t *key, size_t key_len,
                                          const uint8_t *value, size_t value_len))
 {
@@ -371,7 +371,7 @@ static enum ses_err load_state(struct ses_vm *vm)
 static enum ses_err check_format(const struct ses_vm *vm, struct ses_note *note)
 {
     struct ses_buf buf = {0};
-    enum ses_err err = ses_store_get(&vm->kv, SES_STORE_FORMAT, NULL, 0, &buf);
+    enum ses_err err = ses_ledger_get(&vm->kv, SES_STORE_FORMAT, NULL, 0, &buf);
     if (err == SES_OK && (buf.len < 4 || ses_get_u32(buf.bytes) != SES_STORE_FORMAT_NUMBER)) {
         ses_note_set(note,
                      "the database has format %" PRIu32 ", this program knows %u; use the program "
@@ -392,9 +392,9 @@ static enum ses_err load_head(struct ses_vm *vm, struct ses_block *block)
 {
     struct ses_buf id = {0};
     struct ses_buf bytes = {0};
-    enum ses_err err = ses_store_get(&vm->kv, SES_STORE_HEAD, NULL, 0, &id);
+    enum ses_err err = ses_ledger_get(&vm->kv, SES_STORE_HEAD, NULL, 0, &id);
     if (err == SES_OK) {
-        err = id.len == 32 ? ses_store_get(&vm->kv, SES_STORE_BLOCK, id.bytes, 32, &bytes)
+        err = id.len == 32 ? ses_ledger_get(&vm->kv, SES_STORE_BLOCK, id.bytes, 32, &bytes)
                            : SES_ERR_CHECKSUM;
     }
     if (err == SES_OK) {
@@ -427,7 +427,7 @@ static enum ses_err load_epoch(struct ses_vm *vm)
     return ses_reader_done(&r);
 }
 
-enum ses_err ses_store_open(struct ses_vm *vm, struct ses_note *note)
+enum ses_err ses_ledger_open(struct ses_vm *vm, struct ses_note *note)
 {
     struct ses_block block;
     SES_TRY(check_format(vm, note));

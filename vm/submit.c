@@ -129,7 +129,7 @@ enum ses_err ses_vm_submit(struct ses_vm *vm, const uint8_t *bytes, size_t len,
     uint64_t cost = 0;
     memset(tx_id, 0, sizeof(*tx_id));
     SES_TRY(decode(&tx, bytes, len, note));
-    const bool accepted = ses_store_get(&vm->kv, SES_STORE_TX, tx.id.bytes, 32, &known) == SES_OK;
+    const bool accepted = ses_ledger_get(&vm->kv, SES_STORE_TX, tx.id.bytes, 32, &known) == SES_OK;
     ses_buf_free(&known);
     if (accepted || ses_pool_find(&vm->pool, &tx.id) != NULL) {
         *tx_id = tx.id;

@@ -97,9 +97,9 @@ static void adopt_tip(struct ses_vm *vm, struct ses_undecided *u)
 /* Database, then memory: nothing can fail behind the write. */
 static enum ses_err commit(struct ses_vm *vm, struct ses_undecided *u)
 {
-    SES_TRY(ses_store_reserve(vm, &u->layer));
-    SES_TRY(ses_store_accept(vm, u));
-    ses_store_merge(vm, &u->layer);
+    SES_TRY(ses_ledger_reserve(vm, &u->layer));
+    SES_TRY(ses_ledger_accept(vm, u));
+    ses_ledger_merge(vm, &u->layer);
     adopt_tip(vm, u);
     return SES_OK;
 }
@@ -132,7 +132,7 @@ static enum ses_err open_chain(struct ses_vm *vm, const struct ses_genesis *g,
 {
     const uint8_t none = 0;
     bool any = false;
-    const enum ses_err err = ses_store_open(vm, note);
+    const enum ses_err err = ses_ledger_open(vm, note);
     if (err != SES_ERR_NOT_FOUND) {
         return err;
     }

@@ -358,7 +358,7 @@ SES_CHECKED enum ses_err ses_layer_root(struct ses_vm *vm, struct ses_tip *tip,
                                         const struct ses_trie *base);
 
 /* ---- store.c ---- */
-enum ses_store_table {
+enum ses_ledger_table {
     SES_STORE_FORMAT = 'f',   /* -> u32 format, chain id */
     SES_STORE_HEAD = 'h',     /* -> id of the last accepted block */
     SES_STORE_BLOCK = 'b',    /* block id -> bytes */
@@ -372,14 +372,14 @@ enum ses_store_table {
 };
 #define SES_STORE_FORMAT_NUMBER 1u
 /* Everything that an accepted block changes, as one batch. */
-SES_CHECKED enum ses_err ses_store_accept(const struct ses_vm *vm, const struct ses_undecided *u);
-SES_CHECKED enum ses_err ses_store_get(const struct ses_kv *kv, enum ses_store_table table,
-                                       const void *id, size_t id_len, struct ses_buf *out);
+SES_CHECKED enum ses_err ses_ledger_accept(const struct ses_vm *vm, const struct ses_undecided *u);
+SES_CHECKED enum ses_err ses_ledger_get(const struct ses_kv *kv, enum ses_ledger_table table,
+                                        const void *id, size_t id_len, struct ses_buf *out);
 /* ERR_NOT_FOUND for an empty database. */
-SES_CHECKED enum ses_err ses_store_open(struct ses_vm *vm, struct ses_note *note);
+SES_CHECKED enum ses_err ses_ledger_open(struct ses_vm *vm, struct ses_note *note);
 /* Merges an accepted layer into vm->base and vm->node_ids; room is reserved beforehand. */
-SES_CHECKED enum ses_err ses_store_reserve(struct ses_vm *vm, const struct ses_layer *layer);
-void ses_store_merge(struct ses_vm *vm, struct ses_layer *layer);
+SES_CHECKED enum ses_err ses_ledger_reserve(struct ses_vm *vm, const struct ses_layer *layer);
+void ses_ledger_merge(struct ses_vm *vm, struct ses_layer *layer);
 
 /* ---- mempool in the vm (submit.c) ---- */
 /* After an accepted block: drops what is in it and what no longer holds. */
