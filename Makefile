@@ -46,6 +46,15 @@ fuzz: $(FUZZ_BUILD)/build.ninja ## fuzz every decoder, FUZZ_SECONDS each
 	@ninja -C $(FUZZ_BUILD) --quiet
 	@tools/run-fuzz $(FUZZ_BUILD) $(FUZZ_SECONDS)
 
+SIM = $(BUILD)/tests/sim/sim --jobs $(shell nproc)
+HOURS ?= 4
+sim: all ## the whole network in one process: SEED=1 SEEDS=1 HOURS=4 NODES=0 (0: by the seed) TRACE=1
+	@$(SIM) --seed $(or $(SEED),1) --seeds $(or $(SEEDS),1) --hours $(HOURS) --nodes $(or $(NODES),0) \
+	  --twice $(if $(TRACE),--trace)
+
+sim-long: all ## 1,000 seeds of 24 virtual hours
+	@$(SIM) --seed $(or $(SEED),1) --seeds $(or $(SEEDS),1000) --hours 24
+
 lint: all ## tidy, cppcheck, clang-tidy
 	@tools/bootstrap --lint
 	@tools/tidy
@@ -65,5 +74,5 @@ clean: ## remove build directories
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.* ## /  make \1\t/p' Makefile | expand -t 24
 
-.PHONY: all demo test test-sanitize faults bench fuzz lint format install clean help
+.PHONY: all demo test test-sanitize faults bench fuzz sim sim-long sim-mutants lint format install clean help
 .PRECIOUS: %/build.ninja

@@ -1,0 +1,362 @@
+/* The chain: two machines that run the real vm. One builds blocks, the other follows; hosts ask one
+ * of them. What both accept must give the same root (B2). */
+#include <jansson.h>
+
+#include "tests/sim/sim.h"
+
+#define FEE 1000000u
+#define STAKE 100000000000ull
+#define RICH 100000000000000ull
+
+/* ---- genesis ---- */
+static json_t *hex_json(const void *bytes, size_t len)
+{
+    char *text = ses_alloc(2 * len + 1, 1);
+    SES_ASSERT(text != NULL);
+    ses_hex_encode(text, bytes, len);
+    json_t *json = json_string(text);
+    ses_free(text);
+    return json;
+}
+
+static json_t *account_json(const struct sim_node *node)
+{
+    char text[SES_ID_TEXT_MAX];
+    struct ses_account account;
+    ses_account_of(&account, &node->keys.public_key);
+    ses_account_text(text, &account);
+    return json_string(text);
+}
+
+static json_t *node_json(const struct sim_node *node)
+{
+    char id[SES_ID_TEXT_MAX];
+    const struct ses_endpoint *e = &node->endpoint;
+    ses_node_id_text(id, &node->node_id);
+    return json_pack(
+        "{s:o, s:s, s:o, s:o, s:I, s:I, s:{s:o, s:[o]}}", "owner", account_json(node), "nodeId", id,
+        "publicKey", hex_json(node->keys.public_key.bytes, SES_DSA_PK_BYTES), "encryptionKey",
+        hex_json(node->keys.encryption_key.bytes, SES_KEM_PK_BYTES), "stake", (json_int_t)STAKE,
+        "capacity", (json_int_t)1 << 40, "endpoint", "peerKey", hex_json(e->peer_key.bytes, 32),
+        "addrs", hex_json(e->addrs[0].bytes, e->addrs[0].len));
+}
+
+static json_t *params_json(const struct ses_params *p)
+{
+    json_t *json = json_object();
+#define SES_X(field, key, value) json_object_set_new(json, key, json_integer((json_int_t)p->field));
+    SES_PARAMS(SES_X)
+#undef SES_X
+    return json;
+}
+
+static char *genesis_text(struct sim *s)
+{
+    json_t *allocations = json_array();
+    json_t *nodes = json_array();
+    for (uint32_t i = 0; i < s->node_cnt; i++) {
+        json_array_append_new(allocations,
+                              json_pack("{s:o, s:I}", "account", account_json(&s->nodes[i]),
+                                        "amount", (json_int_t)RICH));
+        if (s->nodes[i].phase != NODE_ABSENT) {
+            json_array_append_new(nodes, node_json(&s->nodes[i]));
+        }
+    }
+    json_t *json = json_pack("{s:s, s:I, s:o, s:o, s:o}", "networkName", "sim", "timestamp",
+                             (json_int_t)s->chain.params.genesis_timestamp, "params",
+                             params_json(&s->chain.params.params), "allocations", allocations,
+                             "serviceNodes", nodes);
+    char *text = json_dumps(json, JSON_COMPACT);
+    json_decref(json);
+    SES_ASSERT(text != NULL);
+    return text;
+}
+
+/* ---- machines ---- */
+static uint64_t chain_now(void *ctx)
+{
+    return sim_unix_ms(((const struct sim_chain *)ctx)->sim);
+}
+
+static void open_machine(struct sim_chain *c, uint32_t machine)
+{
+    struct ses_note note = {{0}};
+    struct sim_vm *m = &c->machines[machine];
+    const struct ses_vm_params params = {.genesis = (const uint8_t *)c->genesis,
+                                         .genesis_len = strlen(c->genesis),
+                                         .kv = ses_kv_memory_kv(m->kv),
+                                         .clock = &c->clock};
+    const enum ses_err err = ses_vm_new(&m->vm, &params, &note);
+    if (err != SES_OK) {
+        sim_broken(c->sim, "B2", "machine %u of the chain does not open its state: %s: %s", machine,
+                   ses_err_text(err), note.text);
+    }
+}
+
+void sim_chain_restart(struct sim *s, uint32_t machine)
+{
+    struct ses_vm_head before, after;
+    struct sim_vm *m = &s->chain.machines[machine];
+    ses_vm_head(m->vm, &before);
+    ses_vm_free(m->vm);
+    open_machine(&s->chain, machine);
+    if (s->verdict.failed) {
+        return;
+    }
+    ses_vm_head(m->vm, &after);
+    if (!ses_equal(&before.state_root, &after.state_root, sizeof before.state_root) ||
+        before.height != after.height) {
+        sim_broken(s, "B2", "machine %u restarts at height %" PRIu64 " with another state", machine,
+                   after.height);
+    }
+}
+
+/* The follower takes over what it lacks. */
+static void follow(struct sim *s)
+{
+    struct ses_vm_head to, at;
+    struct ses_vm *from = s->chain.machines[0].vm;
+    struct ses_vm *vm = s->chain.machines[1].vm;
+    ses_vm_head(from, &to);
+    ses_vm_head(vm, &at);
+    while (at.height < to.height && !s->verdict.failed) {
+        struct ses_buf bytes = {0};
+        struct ses_hash id, parsed;
+        struct ses_note note = {{0}};
+        SES_ASSERT(ses_vm_block_id_at(from, at.height + 1, &id) == SES_OK);
+        SES_ASSERT(ses_vm_block(from, &id, &bytes) == SES_OK);
+        enum ses_err err = ses_vm_parse(vm, bytes.bytes, bytes.len, &parsed);
+        err = err != SES_OK ? err : ses_vm_verify(vm, &parsed, &note);
+        err = err != SES_OK ? err : ses_vm_accept(vm, &parsed);
+        ses_buf_free(&bytes);
+        if (err != SES_OK) {
+            sim_broken(s, "B2", "block %" PRIu64 " is refused by the second machine: %s: %s",
+                       at.height + 1, ses_err_text(err), note.text);
+        }
+        ses_vm_head(vm, &at);
+    }
+    if (at.height == to.height && !ses_equal(&at.state_root, &to.state_root, 32)) {
+        sim_broken(s, "B2", "two states at height %" PRIu64, at.height);
+    }
+}
+
+static void produce(struct sim *s)
+{
+    uint64_t next_ms;
+    struct ses_hash id;
+    struct ses_vm_head head;
+    struct ses_vm *vm = s->chain.machines[0].vm;
+    if (!ses_vm_wants_block(vm, &next_ms) || ses_vm_build(vm, &id) != SES_OK) {
+        return;
+    }
+    if (ses_vm_accept(vm, &id) != SES_OK) {
+        sim_broken(s, "B2", "the chain does not accept its own block");
+        return;
+    }
+    ses_vm_head(vm, &head);
+    sim_tell(s, "block %" PRIu64 " epoch %" PRIu64 " root %08x", head.height, head.epoch,
+             ses_get_u32(head.state_root.bytes));
+}
+
+static void tick(void *cookie)
+{
+    struct sim *s = cookie;
+    if (s->now_ms >= s->chain.stalled_until_ms) {
+        produce(s);
+    }
+    if (s->now_ms >= s->chain.lag_until_ms) {
+        follow(s);
+    }
+    if (!s->ending && !s->verdict.failed) {
+        sim_after(s, s->chain.params.params.block_seconds * 1000, tick, s);
+    }
+}
+
+void sim_chain_start(struct sim *s)
+{
+    struct sim_chain *c = &s->chain;
+    c->sim = s;
+    c->clock = (struct ses_clock){.ctx = c, .now_ms = chain_now};
+    c->genesis = genesis_text(s);
+    for (uint32_t i = 0; i < 2; i++) {
+        SES_ASSERT(ses_kv_memory_new(&c->machines[i].kv) == SES_OK);
+        open_machine(c, i);
+    }
+    if (s->verdict.failed) {
+        return;
+    }
+    ses_vm_chain_id(c->machines[0].vm, &c->params.chain_id);
+    sim_after(s, 0, tick, s);
+}
+
+void sim_chain_free(struct sim *s)
+{
+    for (uint32_t i = 0; i < 2; i++) {
+        ses_vm_free(s->chain.machines[i].vm);
+        ses_kv_memory_free(s->chain.machines[i].kv);
+    }
+    free(s->chain.genesis); /* jansson's own */
+}
+
+/* ---- the registry ---- */
+#define CANONICAL_MAX 64u
+
+void sim_chain_epoch(const struct sim *s, uint32_t machine, struct ses_epoch *out)
+{
+    struct ses_canonical_root canonical[CANONICAL_MAX];
+    struct ses_buf bytes = {0};
+    struct ses_reader r;
+    SES_ASSERT(ses_vm_epoch(s->chain.machines[machine].vm, UINT64_MAX, &bytes) == SES_OK);
+    ses_reader_init(&r, bytes.bytes, bytes.len);
+    ses_epoch_read(&r, out, canonical, CANONICAL_MAX);
+    SES_ASSERT(ses_reader_done(&r) == SES_OK);
+    out->canonical = NULL;
+    ses_buf_free(&bytes);
+}
+
+struct rows {
+    struct ses_map_node *list;
+    uint32_t cnt;
+};
+
+static bool take_row(void *cookie, const struct ses_map_node *node)
+{
+    struct rows *rows = cookie;
+    SES_ASSERT(rows->cnt < SIM_NODES_MAX);
+    rows->list[rows->cnt++] = *node;
+    return true;
+}
+
+static void read_rows(struct sim *s, uint32_t machine, uint64_t since, struct rows *rows)
+{
+    rows->cnt = 0;
+    rows->list = ses_alloc(SIM_NODES_MAX, sizeof *rows->list);
+    SES_ASSERT(rows->list != NULL);
+    SES_ASSERT(ses_vm_registry(s->chain.machines[machine].vm, since, take_row, rows) == SES_OK);
+}
+
+struct ses_map *sim_chain_map(struct sim *s, uint32_t machine)
+{
+    struct ses_epoch epoch;
+    struct rows rows;
+    struct ses_map *map = ses_alloc(1, sizeof *map);
+    SES_ASSERT(map != NULL);
+    sim_chain_epoch(s, machine, &epoch);
+    read_rows(s, machine, UINT64_MAX, &rows);
+    *map = (struct ses_map){.epoch = epoch.epoch,
+                            .seed = epoch.seed,
+                            .registry_root = epoch.registry_root,
+                            .num_swarms = epoch.num_swarms,
+                            .node_cnt = rows.cnt,
+                            .nodes = rows.list};
+    return map;
+}
+
+void sim_map_free(struct ses_map *map)
+{
+    if (map != NULL) {
+        ses_free(map->nodes);
+        ses_free(map);
+    }
+}
+
+/* ---- what hosts ask ---- */
+struct ask {
+    struct sim *sim;
+    uint32_t host;
+    uint64_t since;
+    ses_chain_head_fn *on_head;
+    ses_chain_registry_fn *on_registry;
+    void *cookie;
+};
+struct face {
+    struct sim *sim;
+    uint32_t host;
+};
+
+static enum ses_err reachable(const struct ask *a)
+{
+    const bool cut = a->sim->chain.cut_until_ms[a->host] > a->sim->now_ms;
+    return cut || a->sim->verdict.failed ? SES_ERR_UNREACHABLE : SES_OK;
+}
+
+static void head_answer(void *cookie)
+{
+    struct ask *a = cookie;
+    struct sim *s = a->sim;
+    struct ses_note note;
+    struct ses_vm_head head;
+    ses_note_set(&note, "cut off");
+    ses_vm_head(s->chain.machines[a->host % 2].vm, &head);
+    const struct ses_chain_head out = {.chain_id = s->chain.params.chain_id,
+                                       .block_id = head.id,
+                                       .state_root = head.state_root,
+                                       .height = head.height,
+                                       .timestamp = head.timestamp,
+                                       .epoch = head.epoch};
+    a->on_head(a->cookie, reachable(a), &out, &note);
+    ses_free(a);
+}
+
+static void registry_answer(void *cookie)
+{
+    struct ask *a = cookie;
+    struct sim *s = a->sim;
+    struct ses_note note;
+    struct ses_epoch epoch;
+    struct rows rows;
+    ses_note_set(&note, "cut off");
+    sim_chain_epoch(s, a->host % 2, &epoch);
+    read_rows(s, a->host % 2, a->since, &rows);
+    struct ses_chain_registry r = {.header = {.epoch = epoch.epoch,
+                                              .seed = epoch.seed,
+                                              .root = epoch.registry_root,
+                                              .num_swarms = epoch.num_swarms},
+                                   .rows = rows.list,
+                                   .row_cnt = rows.cnt};
+    sim_mark(s, 6, a->host, epoch.epoch << 32 | rows.cnt);
+    a->on_registry(a->cookie, reachable(a), &r, &note);
+    ses_free(r.rows);
+    ses_free(a);
+}
+
+static struct ask *ask_new(void *ctx, void *cookie)
+{
+    const struct face *face = ctx;
+    struct ask *a = ses_alloc(1, sizeof *a);
+    SES_ASSERT(a != NULL);
+    a->sim = face->sim;
+    a->host = face->host;
+    a->cookie = cookie;
+    return a;
+}
+
+static uint64_t delay_ms(struct sim *s)
+{
+    return dice_between(&s->net_dice, 2, 40);
+}
+
+static enum ses_err face_head(void *ctx, ses_chain_head_fn *done, void *cookie)
+{
+    struct ask *a = ask_new(ctx, cookie);
+    a->on_head = done;
+    sim_after(a->sim, delay_ms(a->sim), head_answer, a);
+    return SES_OK;
+}
+
+static enum ses_err face_registry(void *ctx, uint64_t since, ses_chain_registry_fn *done,
+                                  void *cookie)
+{
+    struct ask *a = ask_new(ctx, cookie);
+    a->on_registry = done;
+    a->since = since;
+    sim_after(a->sim, delay_ms(a->sim), registry_answer, a);
+    return SES_OK;
+}
+
+struct ses_chain sim_chain_face(struct sim *s, uint32_t host)
+{
+    static struct face faces[SIM_HOSTS_MAX]; /* one world in a process at a time */
+    faces[host] = (struct face){.sim = s, .host = host};
+    return (struct ses_chain){.ctx = &faces[host], .head = face_head, .registry = face_registry};
+}

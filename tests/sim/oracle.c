@@ -1,0 +1,314 @@
+/* The promises of docs/architecture.md, watched from outside: what people are told, what nodes
+ * hold, what travels. Each check names the promise that it guards. */
+#include "tests/sim/sim.h"
+
+#define D2_CALM_MS 10000u
+#define CLOCK_SLACK_MS 120000u /* expiry is judged by clocks that may be off */
+
+/* ---- messages ---- */
+struct sim_msg *sim_msg_new(struct sim *s)
+{
+    struct oracle *o = &s->oracle;
+    if (o->cnt == o->cap) {
+        o->cap = o->cap != 0 ? 2 * o->cap : 256;
+        o->msgs = ses_realloc(o->msgs, o->cap, sizeof *o->msgs);
+        SES_ASSERT(o->msgs != NULL);
+    }
+    struct sim_msg *m = &o->msgs[o->cnt];
+    memset(m, 0, sizeof *m);
+    m->number = o->cnt++;
+    m->born_ms = s->now_ms;
+    return m;
+}
+
+struct sim_msg *sim_msg_at(struct sim *s, uint32_t number)
+{
+    SES_ASSERT(number < s->oracle.cnt);
+    return &s->oracle.msgs[number];
+}
+
+void oracle_free(struct sim *s)
+{
+    for (uint32_t i = 0; i < s->oracle.cnt; i++) {
+        ses_buf_free(&s->oracle.msgs[i].head);
+    }
+    ses_free(s->oracle.msgs);
+}
+
+static bool alive(const struct sim *s, const struct sim_msg *m)
+{
+    return m->stored_ms > 0 && m->expires_ms > sim_unix_ms(s) + CLOCK_SLACK_MS;
+}
+
+/* Its disk lost or changed something after the promise. */
+static bool spoiled(const struct sim_node *node, const struct sim_msg *m)
+{
+    return node->spoiled && node->spoiled_ms >= m->stored_ms;
+}
+
+static bool holds(const struct sim_node *node, const struct sim_msg *m)
+{
+    return node->store != NULL && ses_store_has(node->store, &m->ids);
+}
+
+static uint32_t node_of(const struct sim *s, const struct ses_node_id *id)
+{
+    uint32_t i = 0;
+    while (i < s->node_cnt && !ses_equal(&s->nodes[i].node_id, id, sizeof *id)) {
+        i++;
+    }
+    return i;
+}
+
+/* ---- D1: what was promised is durable, and stays ---- */
+void oracle_stored(struct sim *s, struct sim_msg *m, const struct ses_stored *stored)
+{
+    if (m->stored_ms > 0) {
+        return;
+    }
+    m->stored_ms = s->now_ms > 0 ? s->now_ms : 1;
+    m->id = stored->id;
+    m->expires_ms = ses_segment_expires_ms(&m->ids.segment);
+    m->calm = sim_calm(s, 0) && s->storm_until_ms + SIM_MINUTE_MS < m->born_ms;
+    s->oracle.stored_cnt++;
+    uint32_t durable = 0;
+    for (uint32_t i = 0; i < stored->node_cnt; i++) {
+        const uint32_t at = node_of(s, &stored->nodes[i]);
+        if (at == s->node_cnt) {
+            sim_broken(s, "D1", "message %u is stored at a node that does not exist", m->number);
+            return;
+        }
+        const struct sim_node *node = &s->nodes[at];
+        m->nodes[m->node_cnt++] = (uint16_t)at;
+        const bool there =
+            node->spoiled || sim_disk_durable(node->disk, m->head.bytes, m->head.len);
+        durable += there;
+        if (!there) {
+            sim_tell(s, "message %u: node %u gave a receipt and would lose it", m->number, at);
+        }
+    }
+    sim_tell(s, "message %u is stored at %u nodes, %u wanted", m->number, m->node_cnt,
+             stored->quorum);
+    if (durable < stored->quorum) {
+        sim_broken(s, "D1",
+                   "message %u was answered \"stored\", but a loss of power now would leave "
+                   "%u copies of %u",
+                   m->number, durable, stored->quorum);
+    }
+}
+
+void oracle_node_up(struct sim *s, struct sim_node *node)
+{
+    for (uint32_t i = 0; i < s->oracle.cnt; i++) {
+        const struct sim_msg *m = &s->oracle.msgs[i];
+        bool promised = false;
+        for (uint32_t n = 0; n < m->node_cnt; n++) {
+            promised |= m->nodes[n] == node->index;
+        }
+        if (promised && alive(s, m) && !spoiled(node, m) && !holds(node, m)) {
+            sim_broken(s, "D1", "node %u came back without message %u, for which it gave a receipt",
+                       node->index, m->number);
+            return;
+        }
+    }
+}
+
+/* ---- D2: it reaches every member; D3: nothing is lost ---- */
+static uint32_t swarm_of_node(const struct ses_map *map, const struct sim_node *node, bool *active)
+{
+    const struct ses_map_node *row = ses_map_find(map, &node->node_id);
+    *active = row != NULL && row->row.status == SES_NODE_ACTIVE;
+    return row != NULL && row->row.status != SES_NODE_RETIRED ? row->row.swarm : SES_SWARM_NONE;
+}
+
+struct count {
+    uint32_t members, holders, up, lacking_up, spoiled;
+    uint32_t lacks; /* one of them */
+};
+
+static void count_members(struct sim *s, const struct ses_map *map, const struct sim_msg *m,
+                          struct count *c)
+{
+    const uint32_t swarm = ses_swarm_of(&m->ids.digest, map->num_swarms);
+    *c = (struct count){0};
+    for (uint32_t i = 0; i < s->node_cnt; i++) {
+        bool active = false;
+        const struct sim_node *node = &s->nodes[i];
+        if (swarm_of_node(map, node, &active) != swarm || !active) {
+            continue;
+        }
+        c->members++;
+        c->spoiled += spoiled(node, m);
+        if (sim_node_up(node)) {
+            c->up++;
+            c->holders += holds(node, m);
+            if (!holds(node, m)) {
+                c->lacking_up++;
+                c->lacks = i;
+            }
+        }
+    }
+}
+
+static void check_msg(struct sim *s, const struct ses_map *map, struct sim_msg *m)
+{
+    struct count c;
+    count_members(s, map, m, &c);
+    s->oracle.checked_cnt++;
+    if (!m->spread && c.lacking_up == 0 && c.up == c.members) {
+        m->spread = true;
+        const uint64_t took = s->now_ms - m->stored_ms;
+        s->oracle.spread_ms_max = took > s->oracle.spread_ms_max ? took : s->oracle.spread_ms_max;
+    }
+    /* of W that hold it no more than those that are down or spoiled may be missing */
+    const uint32_t gone = c.members - c.up + c.spoiled;
+    if (c.holders + gone < ses_write_quorum(c.members)) {
+        sim_broken(s, "D3", "message %u is held by %u of %u members, %u are down or spoiled",
+                   m->number, c.holders, c.members, gone);
+    }
+    if (m->calm && s->now_ms >= m->stored_ms + D2_CALM_MS && sim_calm(s, 0) && !m->spread &&
+        c.lacking_up > 0) {
+        sim_broken(s, "D2",
+                   "message %u was stored %" PRIu64 " ms ago in calm weather, and node %u "
+                   "lacks it",
+                   m->number, s->now_ms - m->stored_ms, c.lacks);
+    }
+}
+
+void oracle_check(struct sim *s)
+{
+    struct ses_map *map = sim_chain_map(s, 0);
+    for (uint32_t i = 0; i < s->oracle.cnt && !s->verdict.failed; i++) {
+        if (alive(s, &s->oracle.msgs[i])) {
+            check_msg(s, map, &s->oracle.msgs[i]);
+        }
+    }
+    sim_map_free(map);
+}
+
+/* After an epoch without faults: every member has everything, everybody has read everything. */
+void oracle_end(struct sim *s)
+{
+    struct ses_map *map = sim_chain_map(s, 0);
+    for (uint32_t i = 0; i < s->oracle.cnt && !s->verdict.failed; i++) {
+        const struct sim_msg *m = &s->oracle.msgs[i];
+        struct count c;
+        if (!alive(s, m)) {
+            continue;
+        }
+        count_members(s, map, m, &c);
+        if (c.up < c.members) {
+            sim_broken(s, "A1", "%u of %u members of a swarm are down at the end", c.members - c.up,
+                       c.members);
+        } else if (c.lacking_up > 0 && c.spoiled == 0) {
+            sim_broken(s, "D2", "message %u did not reach node %u within an epoch", m->number,
+                       c.lacks);
+        } else if (!m->read && c.spoiled == 0) {
+            sim_broken(s, "C1", "message %u was stored and never read", m->number);
+        }
+    }
+    for (uint32_t i = 0; i < s->oracle.cnt && !s->verdict.failed; i++) {
+        const struct sim_msg *m = &s->oracle.msgs[i];
+        if (m->stored_ms == 0 && m->born_ms + 2 * SIM_HOUR_MS < s->now_ms &&
+            !s->people[m->from].net.down && m->ids.segment.ttl_class > 0) {
+            sim_broken(s, "A1", "message %u was never stored", m->number);
+        }
+    }
+    sim_map_free(map);
+}
+
+/* ---- C1: enough answers hold everything ---- */
+/* Those that hold a message and those that answered must overlap, spoiled disks left out. */
+static bool must_be_there(const struct sim *s, const struct sim_msg *m,
+                          const struct ses_fetch *fetch)
+{
+    uint32_t asked = 0;
+    uint32_t members = 0;
+    uint32_t holders = 0;
+    for (uint32_t i = 0; i < fetch->member_cnt; i++) {
+        const struct ses_fetch_member *f = &fetch->members[i];
+        const uint32_t at = node_of(s, &f->node_id);
+        members += f->counts;
+        asked += f->counts && f->state == SES_FETCH_DONE && at < s->node_cnt &&
+                 !spoiled(&s->nodes[at], m);
+    }
+    for (uint32_t n = 0; n < m->node_cnt; n++) {
+        holders += !spoiled(&s->nodes[m->nodes[n]], m);
+    }
+    return asked + holders > members;
+}
+
+void oracle_fetched(struct sim *s, struct sim_person *p, const struct ses_fetch *fetch,
+                    uint64_t started_ms)
+{
+    s->oracle.fetch_cnt++;
+    if (ses_fetch_answered(fetch) < fetch->wanted || fetch->full) {
+        return; /* incomplete, and the reader knows */
+    }
+    for (uint32_t i = 0; i < s->oracle.cnt; i++) {
+        const struct sim_msg *m = &s->oracle.msgs[i];
+        if (m->to == p->index && alive(s, m) && m->stored_ms < started_ms && !m->read &&
+            must_be_there(s, m, fetch)) {
+            sim_broken(s, "C1", "person %u read %u members of %u and did not find message %u",
+                       p->index, ses_fetch_answered(fetch), fetch->member_cnt, m->number);
+            return;
+        }
+    }
+}
+
+/* ---- what is read is what was written ---- */
+void oracle_delivered(struct sim *s, struct sim_person *p, const uint8_t *body, size_t len,
+                      const struct ses_opened1 *opened)
+{
+    struct ses_content content;
+    struct ses_content_owner *owner = NULL;
+    unsigned number = 0, from = 0, to = 0;
+    const enum ses_err err = ses_content_decode(&content, &owner, body, len);
+    const bool good =
+        err == SES_OK && content.text != NULL &&
+        sscanf(content.text, "%u-%u-%u", &number, &from, &to) == 3 && number < s->oracle.cnt &&
+        to == p->index && content.data_bytes == s->oracle.msgs[number].bytes &&
+        ses_equal(&opened->sender, &s->people[from].identity->id, sizeof opened->sender);
+    ses_content_free(owner);
+    if (!good) {
+        sim_broken(s, "once", "person %u read something that nobody wrote to him", p->index);
+        return;
+    }
+    struct sim_msg *m = &s->oracle.msgs[number];
+    if (m->read) {
+        sim_broken(s, "once", "person %u was handed message %u twice", p->index, number);
+    }
+    m->read = true;
+    s->oracle.delivered_cnt++;
+    sim_tell(s, "person %u reads message %u", p->index, number);
+}
+
+/* ---- D3: nothing is served more than an epoch after it expired ---- */
+void oracle_page(struct sim *s, uint32_t node, const uint8_t *body, size_t len)
+{
+    struct ses_reader r;
+    struct ses_refusal refusal;
+    struct ses_page page;
+    bool ok = false;
+    const uint64_t grace_ms = s->chain.params.params.epoch_seconds * 1000 + CLOCK_SLACK_MS;
+    if (ses_response_begin(&r, body, len, &ok, &refusal) != SES_OK || !ok) {
+        return;
+    }
+    ses_page_read(&r, &page);
+    s->oracle.page_cnt++;
+    for (uint16_t i = 0; i < page.record_cnt && r.err == SES_OK; i++) {
+        struct ses_record record;
+        struct ses_record_ids ids;
+        ses_record_read(&r, &record);
+        if (r.err != SES_OK || ses_record_identify(&ids, &record) != SES_OK) {
+            sim_broken(s, "D3", "node %u serves what is no record", node);
+            return;
+        }
+        const bool old_clock = s->nodes[node].skew_ms < -(int64_t)CLOCK_SLACK_MS;
+        if (!old_clock && ses_segment_expires_ms(&ids.segment) + grace_ms < sim_unix_ms(s)) {
+            sim_broken(s, "D3", "node %u serves a record that expired %" PRIu64 " s ago", node,
+                       (sim_unix_ms(s) - ses_segment_expires_ms(&ids.segment)) / 1000);
+            return;
+        }
+    }
+}

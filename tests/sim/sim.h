@@ -1,0 +1,420 @@
+/* sim: the whole network in one process, on one thread, in virtual time (docs/testing.md).
+ *
+ *     plan (from the seed) ──► faults ──► weather, disks, clocks, chain, crashes
+ *     people ── sim_net ──► daemons ── store ──► sim_disk (logs, and SQLite by a VFS)
+ *                              └────► sim_chain: two machines of the real vm
+ *     oracles watch what people were told, what the nodes hold, what travels
+ *
+ * Real are base, crypto, protocol, storage, swarm, messaging, vm, daemon and the judging half of
+ * client. Ours are the clock and loop (events.c), the network (net.c, flow.c), the disk (disk.c,
+ * vfs.c), randomness (dice.c) and who does what when (plan.c). The same seed gives the same trace
+ * hash on every build and machine: nothing here may look at addresses, real time or other state.
+ */
+#ifndef SES_TESTS_SIM_SIM_H
+#define SES_TESTS_SIM_SIM_H
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "daemon/daemon.h"
+#include "vm/vm.h"
+
+#define SIM_NODES_MAX 64u
+#define SIM_PEOPLE_MAX 24u
+#define SIM_HOSTS_MAX (SIM_NODES_MAX + SIM_PEOPLE_MAX)
+#define SIM_START_MS 1790000000000u
+#define SIM_MINUTE_MS 60000u
+#define SIM_HOUR_MS 3600000u
+
+struct sim;
+
+/* ---- dice.c: streams of numbers, one for each purpose, so that dropping a fault leaves the others
+ * as they were ---- */
+struct dice {
+    struct ses_random random;
+    uint64_t state;
+};
+void dice_init(struct dice *d, uint64_t seed, const char *stream, uint64_t index);
+uint64_t dice_u64(struct dice *d);
+uint64_t dice_below(struct dice *d, uint64_t bound);
+/* Both ends included. */
+uint64_t dice_between(struct dice *d, uint64_t low, uint64_t high);
+bool dice_chance(struct dice *d, uint64_t permille);
+
+/* ---- trace.c: what happened, as a hash and as the last lines of text ---- */
+#define TRACE_LINES 64u
+#define TRACE_CHARS 160u
+struct trace {
+    uint64_t hash;
+    uint64_t event_cnt;
+    bool print;
+    char lines[TRACE_LINES][TRACE_CHARS];
+    uint64_t line_cnt;
+};
+/* Counts, no text: for what happens a million times. */
+void sim_mark(struct sim *s, uint32_t kind, uint64_t a, uint64_t b);
+__attribute__((format(printf, 2, 3))) void sim_tell(struct sim *s, const char *format, ...);
+
+/* ---- events.c: virtual time ---- */
+struct ses_timer *sim_after(struct sim *s, uint64_t delay_ms, void (*fire)(void *cookie),
+                            void *cookie);
+void sim_cancel(struct sim *s, struct ses_timer *timer);
+/* Until `until_ms`, or until a promise is broken. */
+void sim_run_until(struct sim *s, uint64_t until_ms);
+uint64_t sim_unix_ms(const struct sim *s);
+struct sim_node;
+void sim_loop_init(struct ses_loop *loop, struct sim_node *node);
+struct events {
+    struct ses_timer **heap;
+    size_t cnt, cap;
+    uint64_t order;
+    uint64_t burst; /* events in this very millisecond */
+};
+
+/* ---- disk.c, vfs.c: a disk that loses what was not synced ---- */
+struct sim_disk;
+struct sim_disk_limits {
+    uint64_t space_bytes; /* left */
+    uint32_t fail_syncs;  /* so many syncs from now on fail */
+    uint32_t fail_reads;  /* so many reads */
+    uint32_t fuse;        /* after so many changes the machine goes off; 0: it does not */
+    uint32_t misdirect;   /* so many writes go astray */
+};
+struct sim_disk *sim_disk_new(struct sim *s, uint32_t node);
+void sim_disk_free(struct sim_disk *disk);
+const struct ses_disk *sim_disk_door(struct sim_disk *disk);
+struct sim_disk_limits *sim_disk_limits(struct sim_disk *disk);
+void sim_disk_off(struct sim_disk *disk);
+/* The process is gone; `power`: so is what was not synced, in part. Then the disk is on again. */
+void sim_disk_after(struct sim_disk *disk, bool power);
+void sim_disk_wipe(struct sim_disk *disk);
+/* Flips a bit of what is stored; false if there is nothing to flip. */
+bool sim_disk_flip(struct sim_disk *disk);
+/* Whether `bytes` stand in a file below seg/ that would survive the loss of power now. */
+bool sim_disk_durable(const struct sim_disk *disk, const void *bytes, size_t len);
+uint64_t sim_disk_used(const struct sim_disk *disk);
+void sim_vfs_use(struct sim *s);
+struct sim_inode;
+SES_CHECKED enum ses_err sim_disk_open(struct sim_disk *disk, const char *path, bool create,
+                                       struct sim_inode **out);
+void sim_disk_close(struct sim_inode *inode);
+SES_CHECKED enum ses_err sim_disk_read(struct sim_inode *inode, uint64_t offset, void *out,
+                                       size_t len, size_t *got);
+SES_CHECKED enum ses_err sim_disk_write(struct sim_inode *inode, uint64_t offset, const void *bytes,
+                                        size_t len);
+SES_CHECKED enum ses_err sim_disk_truncate(struct sim_inode *inode, uint64_t len);
+SES_CHECKED enum ses_err sim_disk_sync(struct sim_inode *inode);
+uint64_t sim_disk_size(const struct sim_inode *inode);
+bool sim_disk_exists(const struct sim_disk *disk, const char *path);
+SES_CHECKED enum ses_err sim_disk_unlink(struct sim_disk *disk, const char *path);
+
+/* ---- net.c, flow.c: requests and flows between hosts ---- */
+struct sim_net {
+    struct ses_net net; /* first */
+    struct sim *sim;
+    uint32_t host;
+    struct ses_peer self;
+    bool down; /* nobody is there */
+    bool dark; /* and nobody says so: the machine is off */
+    struct {
+        ses_serve_fn *fn;
+        ses_accept_fn *accept;
+        void *cookie, *accept_cookie;
+    } protos[SES_PROTO_CNT];
+    struct ses_flow *flows;
+    struct ses_call *calls; /* asked here, not answered */
+};
+struct lane { /* from one host to another */
+    uint64_t cut_until_ms;
+    uint64_t clog_until_ms;
+};
+struct weather {
+    uint32_t latency_min_ms, latency_max_ms;
+    uint32_t loss_permille;
+    uint32_t duplicate_permille;
+    uint32_t tail_permille; /* ten times the latency */
+};
+#define SIM_DEAD UINT64_MAX
+#define SIM_USER_TIMEOUT_MS 60000u /* network/conn.c: TCP_USER_TIMEOUT */
+void sim_net_init(struct sim_net *net, struct sim *s, uint32_t host);
+void sim_net_free(struct sim_net *net);
+/* `down`: flows end and calls fail here at once; the others hear of it, or not if `dark`. */
+void sim_net_down(struct sim_net *net, bool down, bool dark);
+/* Milliseconds until something sent now arrives, SIM_DEAD: the connection is dead. */
+uint64_t sim_net_delay(struct sim *s, uint32_t from, uint32_t to);
+struct sim_net *sim_net_find(struct sim *s, const struct ses_target *target, enum ses_err *err);
+/* The dialler as the listener sees it: a node only if the listener's map knows its key. */
+void sim_net_peer(struct ses_peer *out, const struct sim_net *dialler, const struct sim_net *at);
+extern const struct ses_net_ops sim_net_ops;
+enum ses_err sim_flow_open(struct ses_net *base, struct ses_flow **out,
+                           const struct ses_target *target, enum ses_proto proto,
+                           const struct ses_identity *login, const struct ses_flow_events *events,
+                           void *cookie);
+const struct ses_peer *sim_flow_peer(const struct ses_flow *flow);
+bool sim_flow_logged_in(const struct ses_flow *flow, const struct ses_hash *inbox);
+enum ses_err sim_flow_send(struct ses_flow *flow, const uint8_t *body, size_t len);
+void sim_flow_close(struct ses_flow *flow);
+void sim_flows_down(struct sim_net *net, bool dark);
+/* One end dies, the other goes on believing. */
+void sim_flows_half_open(struct sim_net *net, struct dice *dice);
+void sim_flows_free(struct sim_net *net);
+
+/* ---- chain.c: the vm, twice ---- */
+struct sim_vm {
+    struct ses_kv_memory *kv;
+    struct ses_vm *vm;
+};
+struct sim_chain {
+    struct sim *sim;
+    char *genesis;
+    struct ses_chain_params params;
+    struct ses_clock clock;
+    struct sim_vm machines[2]; /* producer, follower */
+    uint64_t stalled_until_ms;
+    uint64_t lag_until_ms; /* of the follower */
+    uint64_t cut_until_ms[SIM_HOSTS_MAX];
+    uint64_t nonces[SIM_NODES_MAX];
+};
+void sim_chain_start(struct sim *s);
+void sim_chain_free(struct sim *s);
+/* What a host sees: the producer or the follower, by its number. */
+struct ses_chain sim_chain_face(struct sim *s, uint32_t host);
+void sim_chain_epoch(const struct sim *s, uint32_t machine, struct ses_epoch *out);
+/* The registry as of now; free with sim_map_free. */
+struct ses_map *sim_chain_map(struct sim *s, uint32_t machine);
+void sim_map_free(struct ses_map *map);
+void sim_chain_restart(struct sim *s, uint32_t machine);
+void sim_chain_register(struct sim *s, uint32_t node);
+void sim_chain_leave(struct sim *s, uint32_t node);
+
+/* ---- node.c: a service node's life ---- */
+enum node_phase { NODE_ABSENT, NODE_DOWN, NODE_UP, NODE_DYING };
+struct sim_node {
+    struct sim *sim;
+    uint32_t index;
+    enum node_phase phase;
+    struct dice dice;
+    struct ses_dsa_private *key;
+    struct ses_node_keys keys;
+    struct ses_endpoint endpoint;
+    struct ses_node_id node_id;
+    int64_t skew_ms;
+    uint64_t slow_ms; /* the disk takes so long */
+    struct ses_loop loop;
+    struct sim_net net;
+    struct sim_disk *disk;
+    struct ses_store *store;
+    struct ses_daemon *daemon;
+    bool power;   /* it died by loss of power */
+    bool broken;  /* could not be opened: its operator will wipe it */
+    bool spoiled; /* its disk lost or changed what was synced: nothing is promised */
+    uint64_t spoiled_ms;
+    uint64_t down_for_ms; /* once dead */
+    uint64_t up_since_ms;
+    uint32_t start_cnt;
+};
+void sim_node_init(struct sim *s, uint32_t index);
+void sim_node_free(struct sim_node *node);
+void sim_node_start(struct sim_node *node);
+enum node_death { DEATH_STOP, DEATH_KILL, DEATH_POWER };
+/* It comes back after `down_ms` (SIM_DEAD: not by itself). */
+void sim_node_die(struct sim_node *node, enum node_death how, uint64_t down_ms);
+bool sim_node_up(const struct sim_node *node);
+/* Spoils what its disk holds: from now on nothing of what it promised before counts. */
+void sim_node_spoil(struct sim_node *node);
+
+/* ---- person.c, outbox.c, reader.c: people ---- */
+struct sim_item; /* a message on its way */
+struct sim_reading;
+struct sim_person {
+    struct sim *sim;
+    uint32_t index, host;
+    struct dice dice;
+    struct ses_identity *identity;
+    struct ses_card card;
+    struct ses_hash inbox;
+    struct ses_hash order_key;
+    struct sim_net net;
+    struct ses_map *map;
+    struct ses_clock clock;
+    int64_t skew_ms;
+    uint32_t life; /* grows with each crash: answers to a former life are dropped */
+    struct sim_item *items;
+    struct ses_inbox_state inbox_state;
+    struct ses_buf saved_inbox;
+    struct sim_reading *reading;
+    bool read_again;
+    struct ses_flow *watch;
+    bool want_watch;
+    uint64_t read_ms; /* when a member answered last */
+};
+void sim_person_init(struct sim *s, uint32_t index);
+void sim_person_free(struct sim_person *p);
+void sim_person_crash(struct sim_person *p);
+void sim_person_send(struct sim_person *p, uint32_t to, uint32_t bytes, uint8_t ttl_class);
+void sim_person_read(struct sim_person *p);
+void sim_person_watch(struct sim_person *p);
+uint64_t sim_person_now(const struct sim_person *p);
+/* Whether one may ask: fetches the map if the epoch is over, or `force`. */
+void sim_person_map(struct sim_person *p, bool force);
+void sim_items_resume(struct sim_person *p);
+void sim_items_drop(struct sim_person *p, bool saved);
+void sim_reading_drop(struct sim_person *p);
+/* Members of an inbox's swarm by the person's map, the Active first. */
+uint32_t sim_person_members(const struct sim_person *p, const struct ses_hash *inbox,
+                            uint32_t out[SES_MEMBERS_MAX], uint32_t *active_cnt);
+void sim_target_of(struct ses_target *out, const struct ses_map_node *node);
+
+/* ---- oracle.c: the promises ---- */
+struct sim_msg {
+    uint32_t number;
+    uint32_t from, to;
+    uint32_t bytes;
+    uint8_t uuid[16];
+    uint64_t born_ms;    /* since the start */
+    uint64_t stored_ms;  /* when its sender was told; 0: not yet */
+    uint64_t expires_ms; /* unix, of its segment */
+    struct ses_hash id;
+    struct ses_record_ids ids;
+    struct ses_buf head; /* the record's first bytes, to find it on disks */
+    uint8_t node_cnt;    /* that were named, by index */
+    uint16_t nodes[SES_MEMBERS_MAX];
+    bool spread; /* every member was seen to hold it */
+    bool calm;   /* stored in calm weather: D2 has 10 s */
+    bool read;
+};
+struct oracle {
+    struct sim_msg *msgs;
+    uint32_t cnt, cap;
+    uint32_t stored_cnt, delivered_cnt, checked_cnt, walk_cnt, page_cnt, fetch_cnt;
+    uint64_t spread_ms_max;
+};
+struct sim_msg *sim_msg_new(struct sim *s);
+struct sim_msg *sim_msg_at(struct sim *s, uint32_t number);
+/* A sender was told "stored". */
+void oracle_stored(struct sim *s, struct sim_msg *m, const struct ses_stored *stored);
+/* A recipient's fetch is complete by its own rules. */
+void oracle_fetched(struct sim *s, struct sim_person *p, const struct ses_fetch *fetch,
+                    uint64_t started_ms);
+void oracle_delivered(struct sim *s, struct sim_person *p, const uint8_t *body, size_t len,
+                      const struct ses_opened1 *opened);
+/* A page as it came from a node. */
+void oracle_page(struct sim *s, uint32_t node, const uint8_t *body, size_t len);
+void oracle_node_up(struct sim *s, struct sim_node *node);
+void oracle_check(struct sim *s);
+void oracle_end(struct sim *s);
+void oracle_free(struct sim *s);
+/* C3: walks an inbox at one node by small pages. */
+void oracle_walk(struct sim *s, uint32_t node, uint32_t person);
+
+/* ---- plan.c: what the seed has in store ---- */
+#define SIM_FAULTS(X)                                                                              \
+    X(WEATHER, "the network is slow and lossy")                                                    \
+    X(CUT, "one host hears nothing of another")                                                    \
+    X(PARTITION, "two halves of the nodes do not reach each other")                                \
+    X(CLOG, "everything sent to a host waits")                                                     \
+    X(HALF_OPEN, "connections of a node die on one side")                                          \
+    X(SKEW, "a node's clock is off")                                                               \
+    X(PERSON_SKEW, "a person's clock is off")                                                      \
+    X(STOP, "a node is stopped and started")                                                       \
+    X(KILL, "a node is killed")                                                                    \
+    X(POWER, "a node loses power in the middle of its writes")                                     \
+    X(BLACKOUT, "all nodes lose power at once")                                                    \
+    X(OLD_CLOCK, "a node restarts with a clock hours behind")                                      \
+    X(SLOW_DISK, "a disk is slow")                                                                 \
+    X(FULL_DISK, "a disk is full")                                                                 \
+    X(SYNC_ERROR, "a sync fails")                                                                  \
+    X(READ_ERROR, "reads fail")                                                                    \
+    X(BIT_FLIP, "a disk flips bits")                                                               \
+    X(MISDIRECT, "a write goes to another place")                                                  \
+    X(WIPE, "a node loses its disk")                                                               \
+    X(CHAIN_STALL, "no block for a while")                                                         \
+    X(CHAIN_LAG, "one machine of the chain falls behind")                                          \
+    X(CHAIN_CUT, "a host does not reach the chain")                                                \
+    X(CHAIN_RESTART, "a machine of the chain restarts")                                            \
+    X(PERSON_CRASH, "a person's program is killed")                                                \
+    X(GARBAGE, "a stranger sends nonsense")                                                        \
+    X(DOWN_WRITE, "as many members are down as a store bears")                                     \
+    X(DOWN_READ, "all members but one are down")
+enum fault_kind {
+#define SIM_X(name, text) FAULT_##name,
+    SIM_FAULTS(SIM_X)
+#undef SIM_X
+        FAULT_CNT
+};
+struct fault {
+    uint64_t at_ms;
+    enum fault_kind kind;
+    uint32_t a, b;
+    uint64_t for_ms;
+    uint64_t seed; /* of its own dice */
+    bool dropped;  /* left out while shrinking */
+};
+struct plan {
+    struct fault *faults;
+    uint32_t cnt, cap;
+};
+void plan_make(struct sim *s);
+void plan_start(struct sim *s);
+struct sim *sim_current(void); /* the one world of this process */
+void fault_begin(struct sim *s, struct fault *f);
+void fault_text(char out[TRACE_CHARS], const struct fault *f);
+const char *fault_name(enum fault_kind kind);
+void sim_garbage(struct sim *s, struct fault *f);
+void sim_fair_weather(struct sim *s);
+
+/* ---- sim.c ---- */
+struct sim_setup {
+    uint64_t seed;
+    uint32_t nodes; /* 0: by the dice */
+    uint32_t people;
+    uint64_t hours_max;
+    bool trace;
+    const struct plan *plan; /* NULL: from the seed */
+};
+struct verdict_of_run {
+    bool failed;
+    char promise[8];
+    char text[400];
+    uint64_t at_ms;
+    uint64_t hash;
+    uint64_t event_cnt;
+    uint64_t virtual_ms;
+    uint32_t node_cnt, msg_cnt, stored_cnt, delivered_cnt, fault_cnt;
+    uint64_t crash_cnt;
+    uint64_t spread_ms_max;
+};
+struct sim {
+    struct sim_setup setup;
+    uint64_t seed;
+    uint64_t now_ms, end_ms;
+    struct events events;
+    struct trace trace;
+    struct ses_log log;
+    struct dice net_dice, plan_dice, vfs_dice;
+    struct weather weather;
+    uint64_t storm_until_ms; /* some fault has its way until then */
+    struct lane lanes[SIM_HOSTS_MAX][SIM_HOSTS_MAX];
+    struct sim_chain chain;
+    struct sim_node nodes[SIM_NODES_MAX];
+    uint32_t node_cnt;
+    struct sim_person people[SIM_PEOPLE_MAX];
+    uint32_t person_cnt;
+    struct sim_net stranger;
+    struct oracle oracle;
+    struct plan plan;
+    struct verdict_of_run verdict;
+    uint64_t connection_cnt;
+    bool ending;
+};
+/* A promise is broken: the run ends. The first one counts. */
+__attribute__((format(printf, 3, 4))) void sim_broken(struct sim *s, const char *promise,
+                                                      const char *format, ...);
+bool sim_calm(const struct sim *s, uint64_t for_ms);
+void sim_storm(struct sim *s, uint64_t for_ms);
+/* One run from beginning to end. `plan` gets what was planned if not NULL (plan_free). */
+void sim_run(struct verdict_of_run *out, const struct sim_setup *setup, struct plan *plan,
+             char (*lines)[TRACE_CHARS]);
+void plan_free(struct plan *plan);
+
+#endif
