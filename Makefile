@@ -74,5 +74,5 @@ clean: ## remove build directories
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.* ## /  make \1\t/p' Makefile | expand -t 24
 
-.PHONY: all demo test test-sanitize faults bench fuzz sim sim-long sim-mutants lint format install clean help
+.PHONY: all demo test test-sanitize faults bench fuzz sim sim-long lint format install clean help
 .PRECIOUS: %/build.ninja
