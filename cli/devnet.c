@@ -1,4 +1,5 @@
 /* session devnet up, status, down: a chain and service nodes as real processes on loopback. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -130,8 +131,8 @@ static enum ses_err params_more(struct cli *cli, json_t *params)
         if (sscanf(at, "%63[A-Za-z]=%llu%n", key, &value, &taken) != 2 ||
             (at[taken] != 0 && at[taken] != ',') || value > INT64_MAX) {
             return cli_fail(cli, SES_ERR_INVALID,
-                            "--params takes key=number,key=number with keys of the genesis, such as "
-                            "inboxQuotaBytes=1000000");
+                            "--params takes key=number,key=number with keys of the genesis, such "
+                            "as inboxQuotaBytes=1000000");
         }
         json_object_set_new(params, key, json_integer((json_int_t)value));
         at += taken;
@@ -188,11 +189,13 @@ static enum ses_err chain_start(struct cli *cli, struct devnet *net, char *genes
     char program[DEVNET_PATH_MAX];
     char data[DEVNET_PATH_MAX];
     char log[DEVNET_PATH_MAX];
+    char host[DEVNET_HOST_MAX];
     char listen[32];
+    devnet_host(net, 0, host);
     devnet_program(program, "sessionvm");
     SES_TRY(devnet_path(cli, net, data, "chain"));
     SES_TRY(devnet_path(cli, net, log, "chain.log"));
-    snprintf(listen, sizeof listen, "127.0.0.1:%u", net->rpc_ports[0]);
+    snprintf(listen, sizeof listen, "%s:%u", host, net->rpc_ports[0]);
     snprintf(net->chain_url, sizeof net->chain_url, "http://%s/rpc", listen);
     char *argv[] = {program, "standalone",   "--genesis", genesis, "--data",
                     data,    "--rpc-listen", listen,      NULL};
@@ -227,11 +230,13 @@ static enum ses_err node_init(struct cli *cli, const struct devnet *net, uint32_
     char log[DEVNET_PATH_MAX];
     char listen[64];
     char rpc[32];
+    char host[DEVNET_HOST_MAX];
+    devnet_host(net, i + 1, host);
     devnet_program(program, "sessiond");
     SES_TRY(devnet_path(cli, net, data, "node-%02u", i + 1));
     SES_TRY(devnet_path(cli, net, log, "node-%02u.log", i + 1));
-    snprintf(listen, sizeof listen, "/ip4/127.0.0.1/tcp/%u", net->p2p_ports[i]);
-    snprintf(rpc, sizeof rpc, "127.0.0.1:%u", net->rpc_ports[i + 1]);
+    snprintf(listen, sizeof listen, "/ip4/%s/tcp/%u", host, net->p2p_ports[i]);
+    snprintf(rpc, sizeof rpc, "%s:%u", host, net->rpc_ports[i + 1]);
     char *argv[] = {program,           "init",
                     "--data",          data,
                     "--chain",         (char *)(uintptr_t)net->chain_url,
@@ -334,8 +339,10 @@ static bool node_ready(const json_t *status)
 static enum ses_err node_await(struct cli *cli, struct devnet *net, uint32_t i, uint64_t until)
 {
     char url[64];
+    char host[DEVNET_HOST_MAX];
     struct ses_rpc_client *node = NULL;
-    snprintf(url, sizeof url, "http://127.0.0.1:%u/rpc", net->rpc_ports[i + 1]);
+    devnet_host(net, i + 1, host);
+    snprintf(url, sizeof url, "http://%s:%u/rpc", host, net->rpc_ports[i + 1]);
     SES_TRY(ses_rpc_client_new(&node, url, 2000, &cli->note));
     bool ready = false;
     while (!ready && ses_mono_ms() < until && devnet_alive(&net->procs[i + 1])) {
@@ -418,6 +425,21 @@ static void usage_print(const struct devnet *net)
         strstr(net->dir, "/session-devnet") ? "" : net->dir);
 }
 
+static enum ses_err first_address(struct cli *cli, struct devnet *net)
+{
+    const char *text = ses_config_get(cli->config, "first-address");
+    struct in_addr in;
+    if (text == NULL) {
+        return SES_OK;
+    }
+    if (inet_pton(AF_INET, text, &in) != 1 || ntohl(in.s_addr) > UINT32_MAX - DEVNET_NODES_MAX) {
+        return cli_fail(cli, SES_ERR_INVALID, "--first-address takes an IPv4 address, not %.100s",
+                        text);
+    }
+    net->first_address = ntohl(in.s_addr);
+    return SES_OK;
+}
+
 static enum ses_err devnet_up(struct cli *cli)
 {
     struct devnet net = {0};
@@ -432,6 +454,7 @@ static enum ses_err devnet_up(struct cli *cli)
     }
     cli->note.text[0] = 0;
     net.node_cnt = (uint32_t)nodes;
+    SES_TRY(first_address(cli, &net));
     enum ses_err err = all_up(cli, &net);
     if (err == SES_OK) {
         err = devnet_save(cli, &net);
@@ -494,6 +517,8 @@ static const struct ses_config_key up_keys[] = {
     {"nodes", "12", "number of service nodes, each with an owner of its own", false},
     {"epoch-seconds", "8", "length of an epoch; the network is usable in the third", false},
     {"swarm-target", "5", "members that a swarm aims at", false},
+    {"first-address", NULL,
+     "IPv4 address of the chain, the nodes have the next ones (default: 127.0.0.1 for all)", false},
     {"params", NULL, "other genesis parameters: key=number,key=number", false},
     {0},
 };

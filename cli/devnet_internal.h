@@ -20,6 +20,7 @@ struct devnet_proc {
 struct devnet {
     char dir[DEVNET_PATH_MAX];
     char chain_url[64];
+    uint32_t first_address; /* IPv4 of the chain, the nodes have the next ones; 0: all 127.0.0.1 */
     uint32_t node_cnt;
     uint16_t rpc_ports[DEVNET_NODES_MAX + 1]; /* of the chain, then of the nodes */
     uint16_t p2p_ports[DEVNET_NODES_MAX];
@@ -31,6 +32,9 @@ struct devnet {
 /* dir/name, or ERR_INVALID with a note if it is too long. */
 enum ses_err devnet_path(struct cli *cli, const struct devnet *net, char out[DEVNET_PATH_MAX],
                          const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* IPv4 address of process i: 0 the chain, then the nodes. */
+#define DEVNET_HOST_MAX 16u
+void devnet_host(const struct devnet *net, uint32_t i, char out[DEVNET_HOST_MAX]);
 /* devnet.json in the directory. ERR_NOT_FOUND if there is none. */
 enum ses_err devnet_save(struct cli *cli, const struct devnet *net);
 enum ses_err devnet_load(struct cli *cli, struct devnet *net);

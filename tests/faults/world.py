@@ -171,9 +171,13 @@ class World(Net):
         self.node_ids = {e["name"]: e["node_id"] for e in entries[1:]}
         self.procs = [self.chain_proc, *self.nodes]
         self.loads = []
+        self.place()
         for proc in self.procs:
             proc.start()
         self.wait_ready()
+
+    def place(self):
+        """Hook: where the processes run."""
 
     def __exit__(self, *_):
         own = [load.proc for load in getattr(self, "loads", [])] + list(getattr(self, "nodes", []))
