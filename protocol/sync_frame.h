@@ -7,7 +7,7 @@
  *   fetch   short names            ->  records, with receipts
  *   offer   short names            ->  nothing: "you lack these, fetch them from me"
  *   sums    a segment to begin at  ->  whole sums of segments
- *   page    a segment, a key       ->  records in the order of their keys (bulk)
+ *   page    a segment, an offset   ->  records in the order of the answering side's log (bulk)
  *
  * Digests and short names are 8 bytes, keyed by a nonce that the asking side draws for each run:
  * whoever makes records cannot aim at them. */
@@ -164,15 +164,15 @@ void ses_sync_segment_read(struct ses_reader *r, struct ses_sync_segment *m);
 struct ses_bulk_ask {
     struct ses_sync_set set;
     struct ses_segment segment;
-    struct ses_leaf_key from; /* the least key wanted */
-    uint32_t bytes_max;       /* soft: at least one record is returned */
+    uint64_t offset;    /* 0, or `next` of a page of the same node */
+    uint32_t bytes_max; /* soft: at least one record is returned */
 };
 void ses_bulk_ask_write(struct ses_writer *w, const struct ses_bulk_ask *m);
 SES_CHECKED enum ses_err ses_bulk_ask_read(struct ses_bulk_ask *m, const uint8_t *body, size_t len);
 struct ses_bulk_page {
     bool more;
-    struct ses_leaf_key next; /* where the next page begins; zeros without one */
-    uint16_t cnt;             /* then records */
+    uint64_t next; /* where the next page begins */
+    uint16_t cnt;  /* then records */
 };
 void ses_bulk_page_write(struct ses_writer *w, const struct ses_bulk_page *m);
 void ses_bulk_page_read(struct ses_reader *r, struct ses_bulk_page *m);

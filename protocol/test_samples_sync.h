@@ -122,15 +122,14 @@ static inline void sample_sync_sums(struct ses_writer *w)
 static inline void sample_bulk_ask(struct ses_writer *w)
 {
     struct ses_bulk_ask m = {.set = {.num_swarms = 8, .swarm = 5}, .segment = {3, 0x0007a120}};
+    m.offset = 0x0102030405060708;
     m.bytes_max = 1000000;
-    FILL(m.from, 0x40);
     ses_bulk_ask_write(w, &m);
 }
 
 static inline void sample_bulk_page(struct ses_writer *w)
 {
-    struct ses_bulk_page m = {.more = true, .cnt = 1};
-    FILL(m.next, 0x41);
+    const struct ses_bulk_page m = {.more = true, .next = 0x0102030405060809, .cnt = 1};
     ses_bulk_page_write(w, &m);
     sample_record(w);
 }
