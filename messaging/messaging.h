@@ -326,4 +326,6 @@ uint32_t ses_fetch_answered(const struct ses_fetch *fetch);
 SES_CHECKED enum ses_err ses_fetch_keep_cursors(const struct ses_fetch *fetch,
                                                 struct ses_inbox_state *state);
 
+#include "messaging/complete.h" /* is the whole inbox there, at every member? */
+
 #endif
