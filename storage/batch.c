@@ -74,7 +74,7 @@ static struct ses_batch *gather(struct ses_store *store)
         }
         (void)ses_op_pop(&store->queue);
         op->offset = batch->files[op->file].end;
-        op->seq = store->next_seq++;
+        op->seq = op->fixed_epoch ? e->seq : store->next_seq++; /* a repair replaces its row */
         batch->files[op->file].end += op->len;
         batch->ops[batch->op_cnt++] = op;
     }
@@ -82,19 +82,43 @@ static struct ses_batch *gather(struct ses_store *store)
 }
 
 /* ---- what comes back ---- */
+/* A damaged record has a new copy, or a deleted one came after all. */
+static void finish_again(struct ses_store *store, const struct ses_batch *batch, struct ses_op *op)
+{
+    struct ses_entry *e = ses_catalog_entry(&store->catalog, op->entry);
+    ses_catalog_seg(&store->catalog, e->segment)->reserved--;
+    e->flags &= (uint8_t)~SES_FLAG_BUSY;
+    if (batch->refused || batch->err != SES_OK) {
+        ses_put_op_fail(store, op, batch->refused ? SES_ERR_DISK_LOW : SES_ERR_IO);
+        return;
+    }
+    store->repaired += (e->flags & SES_FLAG_DAMAGED) != 0;
+    e->flags &= (uint8_t)~SES_FLAG_DAMAGED;
+    ses_catalog_move(&store->catalog, op->entry, op->seq, op->offset, (uint32_t)op->admit_epoch,
+                     op->payload_bytes);
+    op->admit_epoch = ses_entry_epoch(e);
+    ses_sign_push(store, op);
+}
+
 static void finish_op(struct ses_store *store, struct ses_batch *batch, struct ses_op *op)
 {
     struct ses_entry *e = ses_catalog_entry(&store->catalog, op->entry);
     store->put_bytes -= op->len;
     ses_free(op->bytes);
     op->bytes = NULL;
+    if (op->again) {
+        finish_again(store, batch, op);
+        return;
+    }
     if (batch->refused || batch->err != SES_OK) {
         ses_catalog_cancel(&store->catalog, op->entry);
         ses_put_op_fail(store, op, batch->refused ? SES_ERR_DISK_LOW : SES_ERR_IO);
         return;
     }
     e->flags = op->flags;
-    ses_catalog_commit(&store->catalog, op->entry, op->seq, op->offset, op->admit_epoch);
+    ses_catalog_commit(&store->catalog, op->entry, op->seq, op->offset, (uint32_t)op->admit_epoch);
+    ses_grove_touch(store, op->entry);
+    ses_delete_targets(store, op);
     if ((op->flags & SES_FLAG_PENDING) != 0 &&
         ses_catalog_owe(&store->catalog, op->entry) != SES_OK) {
         /* the mark is in the index: the debt comes back with the next start */
@@ -131,7 +155,9 @@ static void finish_batch(struct ses_store *store, struct ses_batch *batch)
     for (uint32_t i = 0; i < batch->op_cnt; i++) {
         finish_op(store, batch, batch->ops[i]);
     }
+    store->batches_finished++;
     finish_tasks(store, batch->tasks, batch->err);
+    ses_grove_kick(store);
 }
 
 static void move_ends(struct ses_store *store, const struct ses_batch *batch)
@@ -173,6 +199,7 @@ static void start(struct ses_store *store)
 {
     SES_ASSERT(!store->writing && !store->fatal);
     store->writing = true;
+    store->batches_started++;
     store->last_batch_ms = store->p.loop->mono_ms(store->p.loop->ctx);
     struct ses_batch *batch = gather(store);
     const struct ses_loop *loop = store->p.loop;

@@ -14,6 +14,8 @@ struct box_key {
 void ses_catalog_init(struct ses_catalog *c, uint64_t hash_seed)
 {
     *c = (struct ses_catalog){.hash_seed = hash_seed,
+                              .swarm = SES_SWARM_NONE,
+                              .num_swarms = 1,
                               .entries = {.item = sizeof(struct ses_entry)},
                               .inboxes = {.item = sizeof(struct ses_inbox)},
                               .boxes = {.item = sizeof(struct ses_box)},
@@ -133,6 +135,7 @@ static enum ses_err take_inbox(struct ses_catalog *c, const struct ses_hash *dig
     SES_TRY(ses_table_reserve(&c->by_inbox, 1));
     SES_TRY(ses_slab_take(&c->inboxes, inbox));
     ses_catalog_inbox(c, *inbox)->digest = *digest;
+    ses_catalog_inbox(c, *inbox)->foreign = !ses_digest_in(digest->bytes, c->swarm, c->num_swarms);
     ses_table_add(&c->by_inbox, hash_hash(c, digest), *inbox);
     c->inbox_cnt++;
     return SES_OK;
@@ -189,12 +192,44 @@ static void release_inbox(struct ses_catalog *c, uint32_t at)
     c->inbox_cnt--;
 }
 
+/* ---- what an inbox uses ---- */
 static void charge(struct ses_inbox *inbox, const struct ses_entry *entry)
 {
     const uint64_t cost = ses_record_cost(entry->payload_bytes);
     inbox->bytes += cost;
     inbox->stranger_bytes += (entry->flags & SES_FLAG_STRANGER) != 0 ? cost : 0;
+}
+
+static void discharge(struct ses_inbox *inbox, const struct ses_entry *entry)
+{
+    const uint64_t cost = ses_record_cost(entry->payload_bytes);
+    SES_ASSERT(inbox->bytes >= cost);
+    inbox->bytes -= cost;
+    inbox->stranger_bytes -= (entry->flags & SES_FLAG_STRANGER) != 0 ? cost : 0;
+}
+
+static void count_in(struct ses_catalog *c, struct ses_inbox *inbox)
+{
     inbox->entry_cnt++;
+    c->foreign_cnt += inbox->foreign;
+}
+
+static void count_out(struct ses_catalog *c, struct ses_inbox *inbox)
+{
+    SES_ASSERT(inbox->entry_cnt > 0);
+    inbox->entry_cnt--;
+    c->foreign_cnt -= inbox->foreign;
+}
+
+static bool has_tomb_leaf(const struct ses_entry *e)
+{
+    return e->state == SES_ENTRY_LIVE &&
+           (ses_entry_deleted(e) || (e->flags & SES_FLAG_STATEMENT) != 0);
+}
+
+static struct ses_inbox *inbox_of(const struct ses_catalog *c, const struct ses_entry *e)
+{
+    return ses_catalog_inbox(c, ses_catalog_box(c, e->box)->inbox);
 }
 
 /* Forgets an entry that stands in no list any more. */
@@ -204,11 +239,10 @@ static void release_entry(struct ses_catalog *c, uint32_t at)
     const uint32_t box_at = entry->box;
     const uint32_t inbox_at = ses_catalog_box(c, box_at)->inbox;
     struct ses_inbox *inbox = ses_catalog_inbox(c, inbox_at);
-    const uint64_t cost = ses_record_cost(entry->payload_bytes);
-    SES_ASSERT(inbox->entry_cnt > 0 && inbox->bytes >= cost);
-    inbox->bytes -= cost;
-    inbox->stranger_bytes -= (entry->flags & SES_FLAG_STRANGER) != 0 ? cost : 0;
-    inbox->entry_cnt--;
+    if (!ses_entry_deleted(entry)) {
+        discharge(inbox, entry);
+    }
+    count_out(c, inbox);
     if (entry->state == SES_ENTRY_DEAD) {
         ses_catalog_box(c, box_at)->dead--;
         c->settled_cnt += (entry->flags & SES_FLAG_PENDING) != 0;
@@ -219,13 +253,28 @@ static void release_entry(struct ses_catalog *c, uint32_t at)
     release_inbox(c, inbox_at);
 }
 
+void ses_catalog_set_seat(struct ses_catalog *c, uint32_t swarm, uint32_t num_swarms)
+{
+    c->swarm = swarm;
+    c->num_swarms = num_swarms;
+    c->foreign_cnt = 0;
+    for (uint32_t i = 0; i < c->inboxes.used; i++) {
+        struct ses_inbox *inbox = ses_catalog_inbox(c, i);
+        if (inbox->entry_cnt > 0) { /* an item of the free list has none: see ses_slab_give */
+            inbox->foreign = !ses_digest_in(inbox->digest.bytes, swarm, num_swarms);
+            c->foreign_cnt += inbox->foreign ? inbox->entry_cnt : 0;
+        }
+    }
+}
+
 /* ---- entries ---- */
 /* Everything that a new entry needs; what was created and stays unused is given back. */
 static enum ses_err take_places(struct ses_catalog *c, const struct ses_catalog_new *record,
                                 uint32_t *seg, uint32_t *inbox, uint32_t *box)
 {
     SES_TRY(ses_catalog_take_seg(c, &record->segment, seg));
-    SES_TRY(ses_table_reserve(&c->by_id, 1));
+    SES_TRY(ses_table_reserve(&c->by_id, 1 + c->ghost_room));
+    SES_TRY(ses_slab_reserve(&c->entries, 1 + c->ghost_room));
     SES_TRY(take_inbox(c, &record->digest, inbox));
     enum ses_err err = take_box(c, *inbox, record->ns, box);
     if (err == SES_OK) {
@@ -255,7 +304,9 @@ enum ses_err ses_catalog_reserve(struct ses_catalog *c, const struct ses_catalog
     }
     struct ses_entry *e = ses_catalog_entry(c, *entry);
     *e = (struct ses_entry){.id = record->id,
-                            .ts_ms = record->ts_ms,
+                            .admit_epoch = SES_EPOCH_NONE,
+                            .tomb_epoch = SES_EPOCH_NONE,
+                            .second = (uint16_t)(record->ts_ms / 1000 % 3600),
                             .payload_bytes = record->payload_bytes,
                             .box = box,
                             .segment = seg,
@@ -266,11 +317,37 @@ enum ses_err ses_catalog_reserve(struct ses_catalog *c, const struct ses_catalog
     ses_catalog_box(c, box)->reserved++;
     ses_catalog_seg(c, seg)->reserved++;
     charge(ses_catalog_inbox(c, inbox), e);
+    count_in(c, ses_catalog_inbox(c, inbox));
     return SES_OK;
 }
 
+/* The entry is one of its segment's from now on. */
+static void link_in(struct ses_catalog *c, uint32_t at)
+{
+    struct ses_entry *e = ses_catalog_entry(c, at);
+    struct ses_seg *seg = ses_catalog_seg(c, e->segment);
+    e->link = seg->first;
+    e->state = SES_ENTRY_LIVE;
+    seg->first = at;
+    seg->entry_cnt++;
+    c->record_cnt++;
+    c->payload_bytes += e->payload_bytes;
+    c->deleted_cnt += has_tomb_leaf(e);
+}
+
+/* The leaf of the entry is another one from now on. */
+static void touch(struct ses_catalog *c, const struct ses_entry *e)
+{
+    struct ses_seg *seg = ses_catalog_seg(c, e->segment);
+    const uint32_t admit = e->admit_epoch != SES_EPOCH_NONE ? e->admit_epoch : 0;
+    const uint32_t tomb = ses_entry_deleted(e) ? e->tomb_epoch : 0;
+    const uint32_t epoch = admit > tomb ? admit : tomb;
+    seg->epoch_max = epoch > seg->epoch_max ? epoch : seg->epoch_max;
+    seg->changed = ++c->changes;
+}
+
 void ses_catalog_commit(struct ses_catalog *c, uint32_t entry, uint64_t seq, uint64_t offset,
-                        uint64_t admit_epoch)
+                        uint32_t admit_epoch)
 {
     struct ses_entry *e = ses_catalog_entry(c, entry);
     struct ses_box *box = ses_catalog_box(c, e->box);
@@ -282,24 +359,135 @@ void ses_catalog_commit(struct ses_catalog *c, uint32_t entry, uint64_t seq, uin
     e->seq = seq;
     e->offset = offset;
     e->admit_epoch = admit_epoch;
-    e->link = seg->first;
-    e->state = SES_ENTRY_LIVE;
-    seg->first = entry;
-    seg->entry_cnt++;
     seg->reserved--;
-    c->record_cnt++;
-    c->payload_bytes += e->payload_bytes;
+    link_in(c, entry);
+    touch(c, e);
+}
+
+static void make_ghost(struct ses_catalog *c, uint32_t at)
+{
+    struct ses_entry *e = ses_catalog_entry(c, at);
+    e->flags = SES_FLAG_GHOST;
+    e->payload_bytes = 0;
+    link_in(c, at);
+    touch(c, e);
 }
 
 void ses_catalog_cancel(struct ses_catalog *c, uint32_t entry)
 {
     struct ses_entry *e = ses_catalog_entry(c, entry);
     SES_ASSERT(e->state == SES_ENTRY_RESERVED);
-    ses_catalog_box(c, e->box)->reserved--;
     ses_catalog_seg(c, e->segment)->reserved--;
+    if (ses_entry_deleted(e)) {
+        make_ghost(c, entry); /* keeps its box reserved */
+        return;
+    }
+    ses_catalog_box(c, e->box)->reserved--;
     release_entry(c, entry);
 }
 
+void ses_catalog_move(struct ses_catalog *c, uint32_t entry, uint64_t seq, uint64_t offset,
+                      uint32_t admit_epoch, uint32_t payload_bytes)
+{
+    struct ses_entry *e = ses_catalog_entry(c, entry);
+    SES_ASSERT(e->state == SES_ENTRY_LIVE);
+    c->payload_bytes += payload_bytes - e->payload_bytes;
+    e->seq = seq;
+    e->offset = offset;
+    e->payload_bytes = payload_bytes;
+    if (e->admit_epoch != admit_epoch) {
+        e->admit_epoch = admit_epoch;
+        touch(c, e);
+    }
+}
+
+/* ---- deletes ---- */
+enum ses_err ses_catalog_reserve_ghosts(struct ses_catalog *c, const struct ses_deletion *targets,
+                                        uint32_t cnt)
+{
+    for (uint32_t i = 0; i < cnt; i++) {
+        struct ses_segment segment;
+        uint32_t seg;
+        ses_segment_of(&segment, targets[i].ttl_class, targets[i].ts_ms);
+        SES_TRY(ses_catalog_take_seg(c, &segment, &seg));
+    }
+    SES_TRY(ses_slab_reserve(&c->entries, c->ghost_room + cnt));
+    SES_TRY(ses_table_reserve(&c->by_id, c->ghost_room + cnt));
+    c->ghost_room += cnt;
+    return SES_OK;
+}
+
+void ses_catalog_release_ghosts(struct ses_catalog *c, uint32_t cnt)
+{
+    SES_ASSERT(c->ghost_room >= cnt);
+    c->ghost_room -= cnt;
+}
+
+static uint32_t new_ghost(struct ses_catalog *c, uint32_t statement,
+                          const struct ses_deletion *target, uint32_t epoch)
+{
+    struct ses_segment segment;
+    uint32_t seg;
+    uint32_t at;
+    ses_segment_of(&segment, target->ttl_class, target->ts_ms);
+    if (!ses_catalog_find_seg(c, &segment, &seg)) {
+        return SES_NONE; /* it expired while the statement was written */
+    }
+    SES_ASSERT(ses_slab_take(&c->entries, &at) == SES_OK);
+    struct ses_entry *e = ses_catalog_entry(c, at);
+    *e = (struct ses_entry){.id = target->id,
+                            .admit_epoch = SES_EPOCH_NONE,
+                            .tomb_epoch = epoch,
+                            .second = (uint16_t)(target->ts_ms / 1000 % 3600),
+                            .box = ses_catalog_entry(c, statement)->box,
+                            .segment = seg};
+    ses_table_add(&c->by_id, hash_hash(c, &e->id), at);
+    ses_catalog_box(c, e->box)->reserved++;
+    count_in(c, inbox_of(c, e));
+    make_ghost(c, at);
+    return at;
+}
+
+uint32_t ses_catalog_delete(struct ses_catalog *c, uint32_t statement,
+                            const struct ses_deletion *target, uint32_t epoch)
+{
+    uint32_t at;
+    if (!ses_catalog_find(c, &target->id, &at)) {
+        return new_ghost(c, statement, target, epoch);
+    }
+    struct ses_entry *e = ses_catalog_entry(c, at);
+    if ((e->flags & SES_FLAG_STATEMENT) != 0 || e->tomb_epoch <= epoch) {
+        return SES_NONE;
+    }
+    if (!ses_entry_deleted(e)) {
+        discharge(inbox_of(c, e), e);
+    }
+    const bool before = has_tomb_leaf(e);
+    e->tomb_epoch = epoch;
+    c->deleted_cnt += has_tomb_leaf(e) && !before;
+    touch(c, e);
+    return at;
+}
+
+bool ses_catalog_leaf(const struct ses_catalog *c, uint32_t entry, uint32_t epoch,
+                      struct ses_leaf *out)
+{
+    const struct ses_entry *e = ses_catalog_entry(c, entry);
+    const bool tomb = e->tomb_epoch <= epoch || (e->flags & SES_FLAG_STATEMENT) != 0;
+    if (e->state != SES_ENTRY_LIVE || ses_entry_epoch(e) > epoch) {
+        return false;
+    }
+    const struct ses_segment *segment = &ses_catalog_seg(c, e->segment)->id;
+    memcpy(out->key.bytes, inbox_of(c, e)->digest.bytes, 32);
+    memcpy(out->key.bytes + 32, e->id.bytes, 32);
+    out->ts_ms = ses_entry_ts_ms(c, e);
+    out->ttl_class = segment->ttl_class;
+    out->kind = tomb ? SES_RECORD_TOMBSTONE : SES_RECORD_MESSAGE;
+    out->size = tomb ? 0 : e->payload_bytes;
+    return true;
+}
+
+/* ---- forgetting ---- */
 static void sweep_box(const struct ses_catalog *c, struct ses_box *box)
 {
     uint32_t kept = 0;
@@ -312,32 +500,69 @@ static void sweep_box(const struct ses_catalog *c, struct ses_box *box)
     box->sweep = false;
 }
 
-void ses_catalog_drop_seg(struct ses_catalog *c, uint32_t at)
+/* Live entries of a list become dead and leave their boxes, then they are released. */
+static void bury(struct ses_catalog *c, uint32_t first)
 {
-    struct ses_seg *seg = ses_catalog_seg(c, at);
-    SES_ASSERT(seg->used && seg->reserved == 0);
-    for (uint32_t i = seg->first; i != SES_NONE; i = ses_catalog_entry(c, i)->link) {
+    for (uint32_t i = first; i != SES_NONE; i = ses_catalog_entry(c, i)->link) {
         struct ses_entry *e = ses_catalog_entry(c, i);
+        struct ses_box *box = ses_catalog_box(c, e->box);
+        c->deleted_cnt -= has_tomb_leaf(e);
         e->state = SES_ENTRY_DEAD;
-        ses_catalog_box(c, e->box)->sweep = true;
-        ses_catalog_box(c, e->box)->dead++;
+        box->reserved -= (e->flags & SES_FLAG_GHOST) != 0;
+        box->sweep = true;
+        box->dead++;
         c->record_cnt--;
         c->payload_bytes -= e->payload_bytes;
     }
-    for (uint32_t i = seg->first; i != SES_NONE; i = ses_catalog_entry(c, i)->link) {
+    for (uint32_t i = first; i != SES_NONE; i = ses_catalog_entry(c, i)->link) {
         struct ses_box *box = ses_catalog_box(c, ses_catalog_entry(c, i)->box);
         if (box->sweep) {
             sweep_box(c, box);
         }
     }
-    for (uint32_t i = seg->first, next; i != SES_NONE; i = next) {
+    for (uint32_t i = first, next; i != SES_NONE; i = next) {
         next = ses_catalog_entry(c, i)->link;
         release_entry(c, i);
     }
+}
+
+void ses_catalog_drop_seg(struct ses_catalog *c, uint32_t at)
+{
+    struct ses_seg *seg = ses_catalog_seg(c, at);
+    SES_ASSERT(seg->used && seg->reserved == 0);
+    bury(c, seg->first);
     c->log_bytes -= seg->end;
     ses_table_remove(&c->by_seg, seg_hash(c, &seg->id), at);
     ses_slab_give(&c->segs, at);
     c->segment_cnt--;
+}
+
+uint32_t ses_catalog_drop_foreign(struct ses_catalog *c, uint32_t at,
+                                  void (*each)(void *cookie, const struct ses_entry *entry),
+                                  void *cookie)
+{
+    struct ses_seg *seg = ses_catalog_seg(c, at);
+    uint32_t *kept = &seg->first;
+    uint32_t dropped = SES_NONE;
+    uint32_t cnt = 0;
+    for (uint32_t i = seg->first, next; i != SES_NONE; i = next) {
+        struct ses_entry *e = ses_catalog_entry(c, i);
+        next = e->link;
+        if (inbox_of(c, e)->foreign && (e->flags & SES_FLAG_BUSY) == 0) {
+            each(cookie, e);
+            e->link = dropped;
+            dropped = i;
+            cnt++;
+        } else {
+            *kept = i;
+            kept = &e->link;
+        }
+    }
+    *kept = SES_NONE;
+    seg->entry_cnt -= cnt;
+    seg->changed = cnt > 0 ? ++c->changes : seg->changed;
+    bury(c, dropped);
+    return cnt;
 }
 
 /* ---- order of arrival ---- */

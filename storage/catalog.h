@@ -1,9 +1,10 @@
 /* What is stored, in memory: every live record by id, by box (inbox, namespace) in order of
- * arrival, and by segment; what each inbox uses. Some 200 bytes a record, loaded from the index
- * at start. Loop thread only.
+ * arrival, and by segment; what each inbox uses; what was deleted. Some 150 bytes a record, loaded
+ * from the index at start. Loop thread only.
  *
  * An entry is reserved when its record is put (no memory can be lacking once it is durable) and
- * committed, that is readable, when it is. */
+ * committed, that is readable, when it is. A deleted record's entry stays, marked, because its leaf
+ * does; one that was deleted before it came is a ghost. */
 #ifndef SES_STORAGE_CATALOG_H
 #define SES_STORAGE_CATALOG_H
 
@@ -12,26 +13,32 @@
 
 #define SES_SEGMENTS_MAX 2048u /* about 1,250 can be live */
 #define SES_NONE UINT32_MAX
+/* Epochs of records are kept in 32 bits; the last number means none. */
+#define SES_EPOCH_NONE UINT32_MAX
+#define SES_EPOCH_MAX (UINT32_MAX - 1u)
 
 enum ses_entry_state { SES_ENTRY_FREE = 0, SES_ENTRY_RESERVED, SES_ENTRY_LIVE, SES_ENTRY_DEAD };
 struct ses_entry {
     struct ses_hash id;
     uint64_t seq; /* order of arrival here; grows over restarts */
     uint64_t offset;
-    uint64_t admit_epoch;
-    uint64_t ts_ms;
+    uint32_t admit_epoch; /* SES_EPOCH_NONE: a ghost that never came, no file has it */
+    uint32_t tomb_epoch;  /* from which on it is deleted; SES_EPOCH_NONE */
     uint32_t payload_bytes;
-    uint32_t box;
+    uint32_t box; /* of a ghost: some box of its inbox */
     uint32_t segment;
-    uint32_t link; /* live: next of its segment; reserved: its op */
+    uint32_t link;   /* live: next of its segment; reserved: its op */
+    uint16_t second; /* of the segment's hour */
     uint8_t flags;
     uint8_t state;
 };
+_Static_assert(sizeof(struct ses_entry) == 80, "there are many of them");
 struct ses_inbox {
     struct ses_hash digest;
     uint64_t bytes; /* of log, reserved ones included */
     uint64_t stranger_bytes;
     uint32_t entry_cnt; /* reserved ones included */
+    bool foreign;       /* not of the seat */
 };
 struct ses_box {
     uint32_t inbox;
@@ -41,17 +48,20 @@ struct ses_box {
     uint32_t *list; /* live entries, seq ascending */
     uint32_t cnt;
     uint32_t cap;
-    uint32_t reserved;
-    uint32_t dead; /* in no list, about to be released */
+    uint32_t reserved; /* by entries that are written, and by ghosts */
+    uint32_t dead;     /* in no list, about to be released */
 };
 struct ses_seg {
     struct ses_segment id;
     bool used;
+    bool unlinking; /* its log is about to go */
     uint64_t expires_ms;
     uint64_t end;   /* of the log file */
     uint32_t first; /* entry, SES_NONE: none */
     uint32_t entry_cnt;
     uint32_t reserved;
+    uint32_t epoch_max; /* of its entries' admissions and deletions */
+    uint64_t changed;   /* the count of changes at its last one */
 };
 struct ses_pending {
     uint64_t seq;
@@ -64,7 +74,12 @@ struct ses_catalog {
     struct ses_pending *pending; /* oldest first; some may be settled */
     uint32_t pending_cnt, pending_cap, settled_cnt;
     uint64_t record_cnt, payload_bytes, log_bytes;
+    uint64_t deleted_cnt; /* leaves of kind 1 */
+    uint64_t foreign_cnt; /* entries of foreign inboxes */
     uint32_t segment_cnt, inbox_cnt;
+    uint32_t ghost_room; /* ghosts that cannot fail */
+    uint32_t swarm, num_swarms;
+    uint64_t changes; /* of the set of leaves; grows over restarts */
 };
 void ses_catalog_init(struct ses_catalog *c, uint64_t hash_seed);
 void ses_catalog_free(struct ses_catalog *c);
@@ -110,11 +125,52 @@ SES_CHECKED enum ses_err ses_catalog_reserve(struct ses_catalog *c,
                                              const struct ses_catalog_new *record, uint32_t *entry);
 /* Makes a reserved entry readable; cannot fail. */
 void ses_catalog_commit(struct ses_catalog *c, uint32_t entry, uint64_t seq, uint64_t offset,
-                        uint64_t admit_epoch);
-/* Takes a reserved entry back. */
+                        uint32_t admit_epoch);
+/* Takes a reserved entry back; what was deleted meanwhile stays as a ghost. */
 void ses_catalog_cancel(struct ses_catalog *c, uint32_t entry);
+/* The entry's record stands elsewhere now: a ghost's that came after all, or a damaged one's. */
+void ses_catalog_move(struct ses_catalog *c, uint32_t entry, uint64_t seq, uint64_t offset,
+                      uint32_t admit_epoch, uint32_t payload_bytes);
+/* Whose inboxes are foreign from now on. */
+void ses_catalog_set_seat(struct ses_catalog *c, uint32_t swarm, uint32_t num_swarms);
+
+/* ---- deletes ---- */
+/* So that as many ghosts more as `targets` cannot fail, segments included. ERR_MEMORY, ERR_FULL. */
+SES_CHECKED enum ses_err
+ses_catalog_reserve_ghosts(struct ses_catalog *c, const struct ses_deletion *targets, uint32_t cnt);
+void ses_catalog_release_ghosts(struct ses_catalog *c, uint32_t cnt);
+/* Deletes the target from `epoch` on; with nothing stored under its id, makes a ghost from the
+ * reserve. `statement` is the statement's entry. Returns the entry, SES_NONE if nothing changed. */
+uint32_t ses_catalog_delete(struct ses_catalog *c, uint32_t statement,
+                            const struct ses_deletion *target, uint32_t epoch);
+/* The leaf of an entry in the view of an epoch (SES_EPOCH_MAX: all that is known); false if it has
+ * none. */
+bool ses_catalog_leaf(const struct ses_catalog *c, uint32_t entry, uint32_t epoch,
+                      struct ses_leaf *out);
+static inline uint64_t ses_entry_ts_ms(const struct ses_catalog *c, const struct ses_entry *e)
+{
+    return (ses_catalog_seg(c, e->segment)->id.hour * (uint64_t)3600 + e->second) * 1000;
+}
+static inline bool ses_entry_deleted(const struct ses_entry *e)
+{
+    return e->tomb_epoch != SES_EPOCH_NONE;
+}
+/* The first epoch in which its key has a leaf. */
+static inline uint32_t ses_entry_epoch(const struct ses_entry *e)
+{
+    return e->admit_epoch < e->tomb_epoch ? e->admit_epoch : e->tomb_epoch;
+}
+static inline bool ses_digest_in(const uint8_t digest[32], uint32_t swarm, uint32_t num_swarms)
+{
+    return (ses_get_u32(digest + 28) & (num_swarms - 1)) == swarm;
+}
 /* Forgets a segment and its live entries; it must have no reserved ones. */
 void ses_catalog_drop_seg(struct ses_catalog *c, uint32_t seg);
+/* Forgets its live entries of foreign inboxes, those of `busy` flag apart; each is called before.
+ */
+uint32_t ses_catalog_drop_foreign(struct ses_catalog *c, uint32_t seg,
+                                  void (*each)(void *cookie, const struct ses_entry *entry),
+                                  void *cookie);
 /* After loading in whatever order: sorts boxes and debts by seq. */
 void ses_catalog_sort(struct ses_catalog *c);
 /* Position in box->list of the first entry with seq > after. */

@@ -96,7 +96,7 @@ static void expire_segments(struct ses_store *store, uint64_t now_ms)
     struct ses_catalog *c = &store->catalog;
     for (uint32_t i = 0; i < c->segs.used; i++) {
         const struct ses_seg *seg = ses_catalog_seg(c, i);
-        if (!seg->used || seg->expires_ms > now_ms || seg->reserved > 0) {
+        if (!seg->used || seg->expires_ms > now_ms || seg->reserved > 0 || seg->unlinking) {
             continue; /* what is being written is forgotten next time */
         }
         const struct unlink_task t = {.has_segment = true, .segment = seg->id};
@@ -114,6 +114,7 @@ void ses_store_expire(struct ses_store *store)
     }
     const uint64_t now_ms = ses_now_ms(&store->p.loop->clock);
     const uint64_t minute = now_ms / 60000u;
+    ses_snapshots_expire(store, now_ms);
     expire_segments(store, now_ms);
     expire_indexes(store, now_ms);
     /* in any case a batch runs, which asks the disk for its free space */

@@ -5,7 +5,7 @@
 
 #include "storage/db.h"
 
-#define INDEX_VERSION 1u
+#define INDEX_VERSION 2u
 
 /* `seq` is the row's key, so that rows are appended and no second B-tree is kept: what is looked up
  * by id or inbox is looked up in memory. Receipts without their signature, which up to 256 share:
@@ -19,6 +19,8 @@ static const char schema[] =
     " flags INTEGER NOT NULL, sum INTEGER NOT NULL);"
     "CREATE TABLE receipt(seq INTEGER NOT NULL, node BLOB NOT NULL, body BLOB NOT NULL,"
     " signature INTEGER NOT NULL, PRIMARY KEY(seq, node)) WITHOUT ROWID;"
+    "CREATE TABLE deletion(seq INTEGER NOT NULL, target BLOB NOT NULL, sum INTEGER NOT NULL,"
+    " PRIMARY KEY(seq, target)) WITHOUT ROWID;"
     "CREATE TABLE signature(key INTEGER PRIMARY KEY, bytes BLOB NOT NULL);";
 
 void ses_index_name(char out[48], uint8_t ttl_class, uint32_t day)
@@ -54,8 +56,8 @@ static enum ses_err create(struct ses_index *index, const uint8_t instance[8])
     const enum ses_err err = ses_db_run(stmt);
     sqlite3_finalize(stmt);
     SES_TRY(err);
-    _Static_assert(INDEX_VERSION == 1, "the statement below names it");
-    return ses_db_exec(index->db, "PRAGMA user_version = 1; COMMIT");
+    _Static_assert(INDEX_VERSION == 2, "the statement below names it");
+    return ses_db_exec(index->db, "PRAGMA user_version = 2; COMMIT");
 }
 
 static enum ses_err check_instance(struct ses_index *index, const uint8_t instance[8])
@@ -75,8 +77,9 @@ static enum ses_err check_instance(struct ses_index *index, const uint8_t instan
 
 static enum ses_err prepare(struct ses_index *x)
 {
-    SES_TRY(ses_db_prepare(x->db, &x->insert,
-                           "INSERT INTO record VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)"));
+    SES_TRY(
+        ses_db_prepare(x->db, &x->insert,
+                       "INSERT OR REPLACE INTO record VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)"));
     SES_TRY(ses_db_prepare(x->db, &x->segment, "INSERT OR REPLACE INTO segment VALUES(?1, ?2)"));
     SES_TRY(ses_db_prepare(x->db, &x->mark, "UPDATE record SET flags = ?2 WHERE seq = ?1"));
     SES_TRY(ses_db_prepare(x->db, &x->put_receipt,
@@ -86,6 +89,9 @@ static enum ses_err prepare(struct ses_index *x)
     SES_TRY(ses_db_prepare(x->db, &x->get_receipts,
                            "SELECT body, bytes FROM receipt, signature"
                            " WHERE seq = ?1 AND signature = key"));
+    SES_TRY(ses_db_prepare(x->db, &x->put_deletion,
+                           "INSERT OR REPLACE INTO deletion VALUES(?1, ?2, ?3)"));
+    SES_TRY(ses_db_prepare(x->db, &x->drop, "DELETE FROM record WHERE seq = ?1"));
     SES_TRY(ses_db_prepare(x->db, &x->begin, "BEGIN IMMEDIATE"));
     return ses_db_prepare(x->db, &x->commit, "COMMIT");
 }
@@ -135,6 +141,8 @@ void ses_index_free(struct ses_index *index)
     sqlite3_finalize(index->put_receipt);
     sqlite3_finalize(index->put_signature);
     sqlite3_finalize(index->get_receipts);
+    sqlite3_finalize(index->put_deletion);
+    sqlite3_finalize(index->drop);
     sqlite3_finalize(index->begin);
     sqlite3_finalize(index->commit);
     ses_db_close(index->db);
@@ -173,6 +181,15 @@ void ses_index_rollback(struct ses_index *index)
     }
 }
 
+static uint64_t sum_of(const uint8_t *bytes, size_t len, uint64_t seed)
+{
+    uint64_t sum = 0xcbf29ce484222325u ^ seed;
+    for (size_t i = 0; i < len; i++) {
+        sum = (sum ^ bytes[i]) * 0x100000001b3u;
+    }
+    return sum;
+}
+
 /* FNV-1a over what must not change: a flipped bit in the database file makes the index damaged, and
  * a damaged index is rebuilt. (Against accidents only: the logs carry the real checks.) */
 static uint64_t row_sum(const struct ses_index_row *row)
@@ -192,11 +209,7 @@ static uint64_t row_sum(const struct ses_index_row *row)
     ses_write_u16(&w, (uint16_t)row->ns);
     ses_write_u8(&w, row->kind);
     SES_ASSERT(ses_writer_done(&w) == SES_OK && w.len == sizeof bytes);
-    uint64_t sum = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < sizeof bytes; i++) {
-        sum = (sum ^ bytes[i]) * 0x100000001b3u;
-    }
-    return sum;
+    return sum_of(bytes, sizeof bytes, 0);
 }
 
 enum ses_err ses_index_insert(struct ses_index *index, const struct ses_index_row *row)
@@ -233,17 +246,84 @@ enum ses_err ses_index_mark(struct ses_index *index, uint64_t seq, uint8_t flags
     return ses_db_run(index->mark);
 }
 
+enum ses_err ses_index_drop(struct ses_index *index, uint64_t seq)
+{
+    ses_db_bind_u64(index->drop, 1, seq);
+    return ses_db_run(index->drop);
+}
+
 enum ses_err ses_index_forget(struct ses_index *index, uint32_t hour)
 {
-    char sql[160];
+    char sql[256];
     const int len = snprintf(sql, sizeof sql,
+                             "DELETE FROM deletion WHERE seq IN"
+                             " (SELECT seq FROM record WHERE hour = %u);"
                              "DELETE FROM record WHERE hour = %u;"
                              "DELETE FROM segment WHERE hour = %u;",
-                             (unsigned)hour, (unsigned)hour);
+                             (unsigned)hour, (unsigned)hour, (unsigned)hour);
     SES_ASSERT(len > 0 && (size_t)len < sizeof sql);
     return ses_db_exec(index->db, sql);
 }
 
+/* ---- what statements delete ---- */
+#define TARGET_BYTES (32u + 1u + 8u + 2u)
+enum ses_err ses_index_put_deletion(struct ses_index *index, uint64_t seq,
+                                    const struct ses_deletion *target)
+{
+    uint8_t bytes[TARGET_BYTES];
+    memcpy(bytes, target->id.bytes, 32);
+    bytes[32] = target->ttl_class;
+    ses_put_u64(bytes + 33, target->ts_ms);
+    ses_put_u16(bytes + 41, (uint16_t)target->ns);
+    sqlite3_stmt *s = index->put_deletion;
+    ses_db_bind_u64(s, 1, seq);
+    ses_db_bind_blob(s, 2, bytes, sizeof bytes);
+    ses_db_bind_u64(s, 3, sum_of(bytes, sizeof bytes, seq));
+    return ses_db_run(s);
+}
+
+static bool read_deletion(sqlite3_stmt *s, struct ses_hash *statement, struct ses_deletion *out)
+{
+    uint8_t bytes[TARGET_BYTES];
+    uint8_t key[64];
+    if (!ses_db_blob(s, 1, bytes, sizeof bytes) || !ses_db_blob(s, 3, key, sizeof key) ||
+        ses_db_u64(s, 2) != sum_of(bytes, sizeof bytes, ses_db_u64(s, 0))) {
+        return false;
+    }
+    memcpy(statement->bytes, key + 32, 32);
+    memcpy(out->id.bytes, bytes, 32);
+    out->ttl_class = bytes[32];
+    out->ts_ms = ses_get_u64(bytes + 33);
+    out->ns = (int16_t)((uint16_t)bytes[41] << 8 | bytes[42]);
+    return out->ttl_class < SES_TTL_CLASS_CNT && out->ts_ms <= SES_TS_MAX_MS;
+}
+
+enum ses_err ses_index_each_deletion(struct ses_index *index,
+                                     enum ses_err (*each)(void *cookie,
+                                                          const struct ses_hash *statement,
+                                                          const struct ses_deletion *target),
+                                     void *cookie)
+{
+    sqlite3_stmt *s = NULL;
+    bool more = true;
+    SES_TRY(ses_db_prepare(index->db, &s,
+                           "SELECT deletion.seq, target, deletion.sum, key FROM deletion, record"
+                           " WHERE record.seq = deletion.seq"));
+    enum ses_err err = SES_OK;
+    while (err == SES_OK && more) {
+        err = ses_db_step(s, &more);
+        if (err == SES_OK && more) {
+            struct ses_hash statement;
+            struct ses_deletion target;
+            err = read_deletion(s, &statement, &target) ? each(cookie, &statement, &target)
+                                                        : SES_ERR_CHECKSUM;
+        }
+    }
+    sqlite3_finalize(s);
+    return err;
+}
+
+/* ---- receipts ---- */
 static enum ses_err put_signature(struct ses_index *index, uint64_t key,
                                   const struct ses_dsa_sig *signature)
 {

@@ -20,6 +20,8 @@ struct ses_index_row {
     int16_t ns;
     uint8_t kind;
     uint8_t flags;
+    uint8_t target_cnt; /* of a statement, when it is inserted */
+    const struct ses_deletion *targets;
 };
 struct ses_index {
     sqlite3 *db; /* NULL: behind for lack of space */
@@ -31,6 +33,7 @@ struct ses_index {
     uint64_t recent[16]; /* signatures that are surely there */
     uint32_t recent_at;
     sqlite3_stmt *insert, *segment, *mark, *put_receipt, *put_signature, *get_receipts;
+    sqlite3_stmt *put_deletion, *drop;
     sqlite3_stmt *begin, *commit;
 };
 /* Opens or creates. ERR_CHECKSUM if it is damaged or of another instance of the store: unlink it
@@ -52,6 +55,11 @@ void ses_index_rollback(struct ses_index *index);
 SES_CHECKED enum ses_err ses_index_insert(struct ses_index *index, const struct ses_index_row *row);
 SES_CHECKED enum ses_err ses_index_set_end(struct ses_index *index, uint32_t hour, uint64_t end);
 SES_CHECKED enum ses_err ses_index_mark(struct ses_index *index, uint64_t seq, uint8_t flags);
+/* Takes one row out. */
+SES_CHECKED enum ses_err ses_index_drop(struct ses_index *index, uint64_t seq);
+/* A target of the statement in row `seq`. */
+SES_CHECKED enum ses_err ses_index_put_deletion(struct ses_index *index, uint64_t seq,
+                                                const struct ses_deletion *target);
 /* Takes the rows and the end of an hour out. */
 SES_CHECKED enum ses_err ses_index_forget(struct ses_index *index, uint32_t hour);
 SES_CHECKED enum ses_err ses_index_put_receipt(struct ses_index *index, uint64_t seq,
@@ -63,6 +71,12 @@ SES_CHECKED enum ses_err ses_index_get_receipts(struct ses_index *index, uint64_
 SES_CHECKED enum ses_err
 ses_index_each(struct ses_index *index,
                enum ses_err (*each)(void *cookie, const struct ses_index_row *row), void *cookie);
+/* Each target of a statement whose row is there. */
+SES_CHECKED enum ses_err
+ses_index_each_deletion(struct ses_index *index,
+                        enum ses_err (*each)(void *cookie, const struct ses_hash *statement,
+                                             const struct ses_deletion *target),
+                        void *cookie);
 SES_CHECKED enum ses_err
 ses_index_each_end(struct ses_index *index,
                    enum ses_err (*each)(void *cookie, uint32_t hour, uint64_t end), void *cookie);

@@ -200,6 +200,9 @@ static enum ses_err insert(struct ses_lane *lane, const struct ses_index_row *ro
         return SES_OK;
     }
     SES_TRY(ses_index_insert(index, row));
+    for (uint8_t i = 0; i < row->target_cnt; i++) {
+        SES_TRY(ses_index_put_deletion(index, row->seq, &row->targets[i]));
+    }
     return segment_end > 0 ? ses_index_set_end(index, row->segment.hour, segment_end) : SES_OK;
 }
 

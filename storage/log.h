@@ -17,6 +17,11 @@
 #define SES_FLAG_ENTRY 1u    /* entered the swarm here */
 #define SES_FLAG_STRANGER 2u /* by a stranger of its inbox's owner */
 #define SES_FLAG_PENDING 4u  /* not yet replicated to a quorum */
+#define SES_FLAGS_DURABLE 7u /* the others are of the catalog alone */
+#define SES_FLAG_STATEMENT 8u /* a record of kind 1 */
+#define SES_FLAG_GHOST 16u    /* in no box: deleted before it came, if it ever does */
+#define SES_FLAG_DAMAGED 32u  /* its bytes on disk were found damaged */
+#define SES_FLAG_BUSY 64u     /* it is being stored again */
 
 /* "<hour>.log" as it is written, nothing else. */
 bool ses_log_name_parse(const char *name, uint32_t *hour);

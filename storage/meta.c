@@ -24,6 +24,12 @@ static const char schema[] =
     " swarm_from_epoch INTEGER NOT NULL, epoch_min INTEGER NOT NULL, epoch_max INTEGER NOT NULL,"
     " batches INTEGER NOT NULL, leaves INTEGER NOT NULL,"
     " PRIMARY KEY(minute, swarm, swarm_from_epoch)) WITHOUT ROWID;";
+static const char schema_2[] =
+    "CREATE TABLE snapshot(epoch INTEGER PRIMARY KEY, swarm INTEGER NOT NULL,"
+    " num_swarms INTEGER NOT NULL, root BLOB NOT NULL, count INTEGER NOT NULL,"
+    " bytes INTEGER NOT NULL, segments BLOB NOT NULL);"
+    "CREATE TABLE commitment(epoch INTEGER PRIMARY KEY, secret BLOB NOT NULL,"
+    " bytes BLOB NOT NULL);";
 
 static enum ses_err set_locked(struct ses_meta *meta, const char *key, const void *value,
                                size_t len)
@@ -90,10 +96,18 @@ static enum ses_err create(struct ses_meta *meta, const struct ses_random *rando
     ses_random_fill(random, instance, sizeof instance);
     SES_TRY(ses_db_exec(meta->db, "BEGIN IMMEDIATE"));
     SES_TRY(ses_db_exec(meta->db, schema));
+    SES_TRY(ses_db_exec(meta->db, schema_2));
     SES_TRY(prepare(meta));
     SES_TRY(set_locked(meta, KEY_INSTANCE, instance, sizeof instance));
-    _Static_assert(SES_META_VERSION == 1, "the statement below names it");
-    return ses_db_exec(meta->db, "PRAGMA user_version = 1; COMMIT");
+    _Static_assert(SES_META_VERSION == 2, "the statement below names it");
+    return ses_db_exec(meta->db, "PRAGMA user_version = 2; COMMIT");
+}
+
+static enum ses_err take_over_1(struct ses_meta *meta)
+{
+    SES_TRY(ses_db_exec(meta->db, "BEGIN IMMEDIATE"));
+    SES_TRY(ses_db_exec(meta->db, schema_2));
+    return ses_db_exec(meta->db, "PRAGMA user_version = 2; COMMIT");
 }
 
 static enum ses_err open_format(struct ses_meta *meta, const struct ses_random *random,
@@ -105,7 +119,9 @@ static enum ses_err open_format(struct ses_meta *meta, const struct ses_random *
     if (*created) {
         return create(meta, random);
     }
-    if (version != SES_META_VERSION) {
+    if (version == 1) {
+        SES_TRY(take_over_1(meta));
+    } else if (version != SES_META_VERSION) {
         ses_note_set(note,
                      "the data directory has format %llu and this program knows format %u: run "
                      "the version that wrote it, or a newer one",
@@ -130,6 +146,9 @@ static enum ses_err count_start(struct ses_meta *meta, struct ses_meta_start *st
     SES_TRY(err);
     SES_TRY(get_u64(meta, SES_META_SEALED, UINT64_MAX, &sealed));
     start->sealed = (int64_t)sealed; /* -1 is stored as all ones */
+    uint64_t synced;
+    SES_TRY(get_u64(meta, SES_META_SYNCED, 0, &synced));
+    start->synced = synced != 0;
     SES_TRY(get_u64(meta, KEY_BOOT, 0, &start->boot));
     start->boot++;
     return set_u64(meta, KEY_BOOT, start->boot);
@@ -192,6 +211,17 @@ static void lock(struct ses_meta *meta)
 static void unlock(struct ses_meta *meta)
 {
     SES_ASSERT(pthread_mutex_unlock(&meta->lock) == 0);
+}
+
+struct sqlite3 *ses_meta_lock(struct ses_meta *meta)
+{
+    lock(meta);
+    return meta->db;
+}
+
+void ses_meta_unlock(struct ses_meta *meta)
+{
+    unlock(meta);
 }
 
 enum ses_err ses_meta_set(struct ses_meta *meta, const char *key, const void *value, size_t len)

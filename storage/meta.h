@@ -5,7 +5,7 @@
 
 #include "storage/storage.h"
 
-#define SES_META_VERSION 1u
+#define SES_META_VERSION 2u /* 1 had no snapshots and commitments: taken over */
 #define SES_META_KEY_MAX 128u
 #define SES_META_VALUE_MAX (16u << 20)
 
@@ -29,6 +29,7 @@ struct ses_meta_start {
     bool created;
     uint64_t boot;  /* counts starts; durable */
     int64_t sealed; /* -1: nothing */
+    bool synced;    /* compared with the other members since it was created */
 };
 /* Opens or creates, and counts the start. ERR_VERSION, ERR_CHECKSUM with a note. */
 SES_CHECKED enum ses_err ses_meta_open(struct ses_meta **out, struct ses_meta_start *start,
@@ -46,5 +47,33 @@ SES_CHECKED enum ses_err ses_meta_add_signed(struct ses_meta *meta,
 /* Forgets rows before `minute`. */
 SES_CHECKED enum ses_err ses_meta_trim_signed(struct ses_meta *meta, uint64_t minute);
 #define SES_META_SEALED "storage.sealed"
+#define SES_META_SYNCED "storage.synced"
+
+/* ---- snapshots: 53 bytes a segment, by id (meta_epoch.c) ---- */
+#define SES_SNAPSHOT_SEGMENT_BYTES (SES_SEGMENT_ID_BYTES + 48u)
+SES_CHECKED enum ses_err ses_meta_put_snapshot(struct ses_meta *meta,
+                                               const struct ses_snapshot *snapshot,
+                                               const uint8_t *segments, size_t len);
+/* The segments; appends. ERR_NOT_FOUND. */
+SES_CHECKED enum ses_err ses_meta_get_snapshot(struct ses_meta *meta, uint64_t epoch,
+                                               struct ses_buf *segments);
+SES_CHECKED enum ses_err
+ses_meta_each_snapshot(struct ses_meta *meta,
+                       enum ses_err (*each)(void *cookie, const struct ses_snapshot *snapshot),
+                       void *cookie);
+SES_CHECKED enum ses_err ses_meta_drop_snapshot(struct ses_meta *meta, uint64_t epoch);
+
+/* ---- commitments ---- */
+/* Stores it unless there is one for the epoch; *out, whose bytes are the caller's, is what stands
+ * there then. ERR_INVALID if a later one is there. */
+SES_CHECKED enum ses_err ses_meta_put_commitment(struct ses_meta *meta, struct ses_commitment *out,
+                                                 const struct ses_commitment *commitment);
+/* The last one with an epoch of at most `epoch`. ERR_NOT_FOUND. */
+SES_CHECKED enum ses_err ses_meta_get_commitment(struct ses_meta *meta, struct ses_commitment *out,
+                                                 uint64_t epoch);
+
+/* For meta_epoch.c. */
+struct sqlite3 *ses_meta_lock(struct ses_meta *meta);
+void ses_meta_unlock(struct ses_meta *meta);
 
 #endif

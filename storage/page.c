@@ -78,7 +78,6 @@ struct page_job {
     struct ses_cursor next;
     bool more;
     uint32_t place_cnt;
-    uint32_t corrupt_cnt;
     uint16_t record_cnt;
     enum ses_err err;
     uint8_t *frame;
@@ -112,7 +111,7 @@ static enum ses_err fill_frame(struct page_job *job, struct read_files *files)
     for (uint32_t i = 0; i < job->place_cnt; i++) {
         const enum ses_err err = append_record(job, files, &job->places[i]);
         /* damaged, or expired in between: left out, and the cursor goes on */
-        job->corrupt_cnt += err == SES_ERR_CHECKSUM;
+        job->places[i].damaged = err == SES_ERR_CHECKSUM;
         if (err != SES_OK && err != SES_ERR_CHECKSUM && err != SES_ERR_NOT_FOUND) {
             return err;
         }
@@ -133,12 +132,25 @@ static void page_run(void *cookie)
     close_files(&files, job->store->p.disk);
 }
 
-static void count_corrupt(struct ses_store *store, uint32_t cnt)
+void ses_place_damaged(struct ses_store *store, const struct ses_place *place)
 {
-    if (cnt > 0) {
-        store->corrupt_reads += cnt;
-        ses_logf(store->p.log, SES_LOG_ERROR, "storage",
-                 "records on disk are damaged and were left out: check the disk count=%u", cnt);
+    uint32_t at;
+    store->corrupt_reads++;
+    if (!ses_catalog_find(&store->catalog, &place->id, &at)) {
+        return; /* expired in between */
+    }
+    struct ses_entry *e = ses_catalog_entry(&store->catalog, at);
+    if (e->state != SES_ENTRY_LIVE || e->offset != place->offset ||
+        (e->flags & SES_FLAG_DAMAGED) != 0) {
+        return;
+    }
+    e->flags |= SES_FLAG_DAMAGED;
+    ses_logf(store->p.log, SES_LOG_ERROR, "storage",
+             "a record on disk is damaged: check the disk class=%u hour=%u offset=%llu",
+             (unsigned)place->segment.ttl_class, (unsigned)place->segment.hour,
+             (unsigned long long)place->offset);
+    if (store->on_damage != NULL) {
+        store->on_damage(store->damage_cookie, &place->id, &place->segment);
     }
 }
 
@@ -146,7 +158,11 @@ static void page_done(void *cookie)
 {
     struct page_job *job = cookie;
     struct ses_store *store = job->store;
-    count_corrupt(store, job->corrupt_cnt);
+    for (uint32_t i = 0; i < job->place_cnt; i++) {
+        if (job->places[i].damaged) {
+            ses_place_damaged(store, &job->places[i]);
+        }
+    }
     const struct ses_page_result result = {.err = job->err,
                                            .frame = job->frame,
                                            .len = job->err == SES_OK ? job->len : 0,
@@ -175,9 +191,18 @@ static void cursor_of(struct ses_cursor *out, const struct ses_store *store, uin
     ses_put_u64(out->bytes + 8, seq);
 }
 
-static bool expired(const struct ses_store *store, const struct ses_entry *e, uint64_t now_ms)
+/* Pages hold messages that have neither expired nor been deleted. */
+static bool shown(const struct ses_store *store, const struct ses_entry *e, uint64_t now_ms)
 {
-    return ses_catalog_seg(&store->catalog, e->segment)->expires_ms <= now_ms;
+    return ses_catalog_seg(&store->catalog, e->segment)->expires_ms > now_ms &&
+           !ses_entry_deleted(e) && (e->flags & SES_FLAG_STATEMENT) == 0;
+}
+
+static bool later(const struct ses_catalog *c, const struct ses_entry *a, const struct ses_entry *b)
+{
+    const uint64_t x = ses_entry_ts_ms(c, a);
+    const uint64_t y = ses_entry_ts_ms(c, b);
+    return x != y ? x > y : memcmp(a->id.bytes, b->id.bytes, 32) > 0;
 }
 
 /* The greatest (ts_ms, id) of a box that has not expired; SES_NONE if there is none. */
@@ -189,9 +214,7 @@ static uint32_t newest(const struct ses_store *store, const struct ses_box *box)
         const struct ses_entry *e = ses_catalog_entry(&store->catalog, box->list[i]);
         const struct ses_entry *b =
             best != SES_NONE ? ses_catalog_entry(&store->catalog, best) : NULL;
-        if (!expired(store, e, now_ms) &&
-            (b == NULL || e->ts_ms > b->ts_ms ||
-             (e->ts_ms == b->ts_ms && memcmp(e->id.bytes, b->id.bytes, 32) > 0))) {
+        if (shown(store, e, now_ms) && (b == NULL || later(&store->catalog, e, b))) {
             best = box->list[i];
         }
     }
@@ -217,7 +240,7 @@ static void pick_in_order(const struct ses_store *store, struct page_job *job,
     for (; at < box->cnt; at++) {
         const struct ses_entry *e = ses_catalog_entry(&store->catalog, box->list[at]);
         const uint64_t len = RECORD_FRAME_BYTES + (uint64_t)e->payload_bytes;
-        if (!expired(store, e, now_ms)) {
+        if (shown(store, e, now_ms)) {
             job->more = job->place_cnt == record_limit(ask) ||
                         (job->place_cnt > 0 && job->cap + len > byte_limit(ask));
             if (job->more) {
@@ -325,7 +348,9 @@ static void get_done(void *cookie)
     const struct ses_record record = {
         .header = copy.header, .payload = copy.payload, .payload_bytes = copy.payload_bytes};
     store->read_cnt--;
-    count_corrupt(store, job->err == SES_ERR_CHECKSUM);
+    if (job->err == SES_ERR_CHECKSUM) {
+        ses_place_damaged(store, &job->place);
+    }
     if (job->err == SES_OK) {
         job->err = ses_record_identify(&copy.ids, &record);
     }
@@ -334,10 +359,10 @@ static void get_done(void *cookie)
     ses_store_settle(store);
 }
 
-static enum ses_err get_entry(struct ses_store *store, uint32_t entry,
-                              void (*on_done)(void *cookie, enum ses_err err,
-                                              const struct ses_record_copy *record),
-                              void *cookie)
+enum ses_err ses_read_entry(struct ses_store *store, uint32_t entry,
+                            void (*on_done)(void *cookie, enum ses_err err,
+                                            const struct ses_record_copy *record),
+                            void *cookie)
 {
     const struct ses_loop *loop = store->p.loop;
     const uint32_t bytes = ses_catalog_entry(&store->catalog, entry)->payload_bytes;
@@ -356,7 +381,7 @@ static enum ses_err get_entry(struct ses_store *store, uint32_t entry,
     return SES_OK;
 }
 
-static enum ses_err check_read(const struct ses_store *store)
+enum ses_err ses_check_read(const struct ses_store *store)
 {
     SES_REQUIRE(store->phase == SES_PHASE_OPEN, SES_ERR_UNAVAILABLE);
     SES_REQUIRE(store->read_cnt < SES_READS_MAX, SES_ERR_FULL);
@@ -369,12 +394,13 @@ enum ses_err ses_store_get(struct ses_store *store, const struct ses_hash *id,
                            void *cookie)
 {
     uint32_t at;
-    SES_TRY(check_read(store));
+    SES_TRY(ses_check_read(store));
     SES_REQUIRE(ses_catalog_find(&store->catalog, id, &at), SES_ERR_NOT_FOUND);
     const struct ses_entry *e = ses_catalog_entry(&store->catalog, at);
-    SES_REQUIRE(e->state == SES_ENTRY_LIVE, SES_ERR_NOT_FOUND);
-    SES_REQUIRE(!expired(store, e, ses_now_ms(&store->p.loop->clock)), SES_ERR_NOT_FOUND);
-    return get_entry(store, at, on_done, cookie);
+    const uint64_t expires_ms = ses_catalog_seg(&store->catalog, e->segment)->expires_ms;
+    SES_REQUIRE(e->state == SES_ENTRY_LIVE && !ses_entry_deleted(e), SES_ERR_NOT_FOUND);
+    SES_REQUIRE(expires_ms > ses_now_ms(&store->p.loop->clock), SES_ERR_NOT_FOUND);
+    return ses_read_entry(store, at, on_done, cookie);
 }
 
 enum ses_err ses_store_newest(struct ses_store *store, const struct ses_hash *inbox, int16_t ns,
@@ -384,10 +410,10 @@ enum ses_err ses_store_newest(struct ses_store *store, const struct ses_hash *in
 {
     struct ses_hash digest;
     uint32_t at;
-    SES_TRY(check_read(store));
+    SES_TRY(ses_check_read(store));
     ses_inbox_digest(&digest, inbox);
     SES_REQUIRE(ses_catalog_find_box(&store->catalog, &digest, ns, &at), SES_ERR_NOT_FOUND);
     const uint32_t best = newest(store, ses_catalog_box(&store->catalog, at));
     SES_REQUIRE(best != SES_NONE, SES_ERR_NOT_FOUND);
-    return get_entry(store, best, on_done, cookie);
+    return ses_read_entry(store, best, on_done, cookie);
 }

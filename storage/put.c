@@ -3,6 +3,8 @@
 
 #include "storage/storage_internal.h"
 
+#define STATEMENTS_PART 16u /* of the quota, beyond it */
+
 enum ses_err ses_op_new(struct ses_store *store, struct ses_op **out)
 {
     uint32_t at;
@@ -16,6 +18,10 @@ enum ses_err ses_op_new(struct ses_store *store, struct ses_op **out)
 
 static void op_free(struct ses_store *store, struct ses_op *op)
 {
+    if (op->targets != NULL) {
+        ses_catalog_release_ghosts(&store->catalog, op->target_cnt);
+    }
+    ses_free(op->targets);
     ses_free(op->bytes);
     ses_slab_give(&store->ops, op->self);
     store->put_cnt--;
@@ -106,25 +112,13 @@ enum ses_err ses_put_known(struct ses_store *store, struct ses_op *op)
     struct ses_entry *e = ses_catalog_entry(&store->catalog, op->entry);
     SES_ASSERT(e->state == SES_ENTRY_LIVE);
     op->existed = true;
-    op->admit_epoch = e->admit_epoch;
-    if ((op->flags & SES_FLAG_ENTRY) == 0 || (e->flags & SES_FLAG_ENTRY) != 0 || store->fatal) {
+    op->admit_epoch = ses_entry_epoch(e);
+    if ((op->flags & SES_FLAG_ENTRY) == 0 || (e->flags & SES_FLAG_ENTRY) != 0 ||
+        ses_entry_deleted(e) || store->fatal) {
         ses_sign_push(store, op);
         return SES_OK;
     }
     return owe(store, op, e);
-}
-
-static enum ses_err put_known_or_wait(struct ses_store *store, struct ses_op *op)
-{
-    const struct ses_entry *e = ses_catalog_entry(&store->catalog, op->entry);
-    if (e->state == SES_ENTRY_LIVE) {
-        return ses_put_known(store, op);
-    }
-    struct ses_op *leader = ses_slab_at(&store->ops, e->link);
-    op->existed = true;
-    op->next = leader->followers;
-    leader->followers = op;
-    return SES_OK;
 }
 
 /* ---- new records ---- */
@@ -183,10 +177,12 @@ static enum ses_err check_space(struct ses_store *store, const struct ses_put *p
 }
 
 /* Counted at entry only, but over everything held for the inbox: what other members let in has
- * used its quota there. */
+ * used its quota there. Statements have some room more, for they make room. */
 static enum ses_err check_quota(const struct ses_store *store, const struct ses_put *put)
 {
-    const uint64_t quota = store->p.inbox_quota_bytes;
+    const uint64_t own = store->p.inbox_quota_bytes;
+    const bool statement = put->ids->header.kind == SES_RECORD_TOMBSTONE;
+    const uint64_t quota = own + (statement ? own / STATEMENTS_PART : 0);
     const uint64_t cost = ses_record_cost(put->record.payload_bytes);
     uint64_t used = 0;
     uint64_t strangers = 0;
@@ -197,15 +193,17 @@ static enum ses_err check_quota(const struct ses_store *store, const struct ses_
     }
     SES_REQUIRE(used <= quota && cost <= quota - used, SES_ERR_QUOTA);
     if (put->stranger) {
-        SES_REQUIRE(strangers <= quota / 4 && cost <= quota / 4 - strangers, SES_ERR_QUOTA);
+        SES_REQUIRE(strangers <= own / 4 && cost <= own / 4 - strangers, SES_ERR_QUOTA);
     }
     return SES_OK;
 }
 
 static uint8_t flags_of(const struct ses_put *put)
 {
+    const bool statement = put->ids->header.kind == SES_RECORD_TOMBSTONE;
     const unsigned entry = put->entry ? SES_FLAG_ENTRY | SES_FLAG_PENDING : 0u;
-    return (uint8_t)(entry | (put->entry && put->stranger ? SES_FLAG_STRANGER : 0u));
+    return (uint8_t)(entry | (put->entry && put->stranger ? SES_FLAG_STRANGER : 0u) |
+                     (statement ? SES_FLAG_STATEMENT : 0u));
 }
 
 static enum ses_err reserve(struct ses_store *store, const struct ses_put *put, uint32_t *entry)
@@ -223,6 +221,7 @@ static enum ses_err reserve(struct ses_store *store, const struct ses_put *put, 
 /* Prefix (stamped when the batch is written), header and payload in one piece. */
 static enum ses_err copy_record(struct ses_op *op, const struct ses_record *record)
 {
+    op->payload_bytes = record->payload_bytes;
     op->len = SES_LOG_HEAD_BYTES + record->payload_bytes;
     op->bytes = ses_alloc(1, op->len);
     SES_REQUIRE(op->bytes != NULL, SES_ERR_MEMORY);
@@ -233,19 +232,86 @@ static enum ses_err copy_record(struct ses_op *op, const struct ses_record *reco
     return SES_OK;
 }
 
+static void enqueue(struct ses_store *store, struct ses_op *op)
+{
+    store->put_bytes += op->len;
+    store->puts++;
+    ses_op_push(&store->queue, op);
+    ses_batch_kick(store);
+}
+
 static enum ses_err put_new(struct ses_store *store, struct ses_op *op, const struct ses_put *put)
 {
+    uint32_t seg;
+    SES_REQUIRE(!ses_catalog_find_seg(&store->catalog, &put->ids->segment, &seg) ||
+                    !ses_catalog_seg(&store->catalog, seg)->unlinking,
+                SES_ERR_FULL);
     SES_TRY(check_space(store, put));
     if (put->entry) {
         SES_TRY(check_quota(store, put));
     }
     SES_TRY(copy_record(op, &put->record));
+    SES_TRY(ses_put_targets(store, op, put));
     SES_TRY(reserve(store, put, &op->entry));
     ses_catalog_entry(&store->catalog, op->entry)->link = op->self;
-    store->put_bytes += op->len;
-    store->puts++;
-    ses_op_push(&store->queue, op);
-    ses_batch_kick(store);
+    enqueue(store, op);
+    return SES_OK;
+}
+
+/* ---- records that are known ---- */
+/* Its bytes are wanted all the same: the copy on disk is damaged, or it was deleted before it came
+ * and is admitted to an epoch that does not know of that. */
+static bool wanted_again(const struct ses_store *store, const struct ses_op *op,
+                         const struct ses_entry *e)
+{
+    const uint64_t now_ms = ses_now_ms(&store->p.loop->clock);
+    if (e->admit_epoch != SES_EPOCH_NONE) {
+        return (e->flags & SES_FLAG_DAMAGED) != 0;
+    }
+    return ses_vouched_epoch(&store->p.times, op->ids.header.ts_ms, now_ms, store->sealed,
+                             &op->vouchers) < e->tomb_epoch;
+}
+
+static enum ses_err put_again(struct ses_store *store, struct ses_op *op, const struct ses_put *put)
+{
+    struct ses_entry *e = ses_catalog_entry(&store->catalog, op->entry);
+    SES_REQUIRE((e->flags & SES_FLAG_BUSY) == 0, SES_ERR_FULL);
+    SES_TRY(check_space(store, put));
+    SES_TRY(copy_record(op, &put->record));
+    op->again = true;
+    op->existed = true;
+    op->fixed_epoch = e->admit_epoch != SES_EPOCH_NONE;
+    op->admit_epoch = op->fixed_epoch ? e->admit_epoch : 0;
+    op->flags = op->fixed_epoch ? e->flags : 0;
+    e->flags |= SES_FLAG_BUSY;
+    ses_catalog_seg(&store->catalog, e->segment)->reserved++;
+    enqueue(store, op);
+    return SES_OK;
+}
+
+void ses_put_take_back(struct ses_store *store, struct ses_op *op)
+{
+    struct ses_entry *e = ses_catalog_entry(&store->catalog, op->entry);
+    store->put_bytes -= op->len;
+    if (op->again) {
+        ses_catalog_seg(&store->catalog, e->segment)->reserved--;
+        e->flags &= (uint8_t)~SES_FLAG_BUSY;
+    } else {
+        ses_catalog_cancel(&store->catalog, op->entry);
+    }
+}
+
+static enum ses_err put_known_or_wait(struct ses_store *store, struct ses_op *op,
+                                      const struct ses_put *put)
+{
+    const struct ses_entry *e = ses_catalog_entry(&store->catalog, op->entry);
+    if (e->state == SES_ENTRY_LIVE) {
+        return wanted_again(store, op, e) ? put_again(store, op, put) : ses_put_known(store, op);
+    }
+    struct ses_op *leader = ses_slab_at(&store->ops, e->link);
+    op->existed = true;
+    op->next = leader->followers;
+    leader->followers = op;
     return SES_OK;
 }
 
@@ -259,6 +325,10 @@ enum ses_err ses_store_put(struct ses_store *store, const struct ses_put *put)
                 SES_ERR_FULL);
     SES_REQUIRE(ses_segment_expires_ms(&put->ids->segment) > ses_now_ms(&store->p.loop->clock),
                 SES_ERR_CLOCK);
+    SES_REQUIRE(ses_admit_epoch(&store->p.times, put->ids->header.ts_ms,
+                                ses_now_ms(&store->p.loop->clock), store->sealed,
+                                0) < SES_EPOCH_MAX,
+                SES_ERR_CLOCK);
     struct ses_op *op;
     SES_TRY(ses_op_new(store, &op));
     op->ids = *put->ids;
@@ -267,7 +337,7 @@ enum ses_err ses_store_put(struct ses_store *store, const struct ses_put *put)
     op->on_done = put->on_done;
     op->cookie = put->cookie;
     const bool known = ses_catalog_find(&store->catalog, &put->ids->id, &op->entry);
-    const enum ses_err err = known ? put_known_or_wait(store, op) : put_new(store, op, put);
+    const enum ses_err err = known ? put_known_or_wait(store, op, put) : put_new(store, op, put);
     if (err != SES_OK) {
         op_free(store, op);
     }

@@ -13,7 +13,7 @@ enum ses_err ses_store_pending(struct ses_store *store,
     const uint64_t now_ms = ses_now_ms(&store->p.loop->clock);
     for (uint32_t i = 0; i < c->pending_cnt; i++) {
         const struct ses_entry *e = ses_catalog_debt(c, i);
-        if (e == NULL) {
+        if (e == NULL || ses_entry_deleted(e)) {
             continue;
         }
         const struct ses_seg *seg = ses_catalog_seg(c, e->segment);
@@ -189,7 +189,7 @@ static enum ses_err own_op(struct ses_store *store, uint32_t entry, struct ask_t
     const struct ses_box *box = ses_catalog_box(&store->catalog, e->box);
     t->op->entry = entry;
     t->op->existed = true;
-    t->op->admit_epoch = e->admit_epoch;
+    t->op->admit_epoch = ses_entry_epoch(e);
     t->op->ids.id = e->id;
     t->op->ids.digest = ses_catalog_inbox(&store->catalog, box->inbox)->digest;
     t->op->ids.segment = ses_catalog_seg(&store->catalog, e->segment)->id;

@@ -14,6 +14,10 @@ struct found_index {
     uint8_t ttl_class;
     uint32_t day;
 };
+struct found_deletion {
+    struct ses_hash statement;
+    struct ses_deletion target;
+};
 struct recovery {
     struct ses_store *store;
     struct ses_note *note;
@@ -21,6 +25,7 @@ struct recovery {
     uint8_t ttl_class;
     uint64_t now_ms;
     struct ses_buf indexes;           /* of struct found_index */
+    struct ses_buf deletions;         /* of struct found_deletion */
     uint64_t sizes[SES_SEGMENTS_MAX]; /* of the logs, by place in the catalog's pool */
     /* of the index being loaded */
     uint32_t forget[DAY_HOURS];
@@ -107,6 +112,12 @@ static void each_index(void *cookie, const char *name)
 }
 
 /* ---- loading an index ---- */
+static uint8_t flags_of(const struct ses_index_row *row)
+{
+    const bool statement = row->kind == SES_RECORD_TOMBSTONE;
+    return (uint8_t)((row->flags & SES_FLAGS_DURABLE) | (statement ? SES_FLAG_STATEMENT : 0u));
+}
+
 static enum ses_err add(struct recovery *r, const struct ses_index_row *row)
 {
     struct ses_catalog *c = &r->store->catalog;
@@ -115,11 +126,12 @@ static enum ses_err add(struct recovery *r, const struct ses_index_row *row)
                                            .segment = row->segment,
                                            .ts_ms = row->ts_ms,
                                            .ns = row->ns,
-                                           .flags = row->flags,
+                                           .flags = flags_of(row),
                                            .payload_bytes = row->payload_bytes};
     uint32_t entry;
     SES_TRY(ses_catalog_reserve(c, &record, &entry));
-    ses_catalog_commit(c, entry, row->seq, row->offset, row->admit_epoch);
+    const uint64_t epoch = row->admit_epoch < SES_EPOCH_MAX ? row->admit_epoch : SES_EPOCH_MAX;
+    ses_catalog_commit(c, entry, row->seq, row->offset, (uint32_t)epoch);
     return (row->flags & SES_FLAG_PENDING) != 0 ? ses_catalog_owe(c, entry) : SES_OK;
 }
 
@@ -168,11 +180,23 @@ static enum ses_err each_end(void *cookie, uint32_t hour, uint64_t end)
     return SES_OK;
 }
 
+static enum ses_err each_deletion(void *cookie, const struct ses_hash *statement,
+                                  const struct ses_deletion *target)
+{
+    struct recovery *r = cookie;
+    struct found_deletion found;
+    memset(&found, 0, sizeof found);
+    found.statement = *statement;
+    found.target = *target;
+    return ses_buf_append(&r->deletions, &found, sizeof found);
+}
+
 static enum ses_err load_in(struct recovery *r, struct ses_index *index)
 {
     r->forget_cnt = 0;
     SES_TRY(ses_index_each_end(index, each_end, r));
     SES_TRY(ses_index_each(index, each_row, r));
+    SES_TRY(ses_index_each_deletion(index, each_deletion, r));
     for (uint32_t i = 0; i < r->forget_cnt; i++) {
         SES_TRY(ses_index_forget(index, r->forget[i]));
     }
@@ -207,6 +231,7 @@ static enum ses_err load(struct recovery *r, const struct found_index *found)
         return ses_db_unlink(disk, name);
     }
     r->ttl_class = found->ttl_class;
+    const size_t deletions = r->deletions.len;
     enum ses_err err =
         ses_index_open(&index, disk, found->ttl_class, found->day, r->store->lane.instance);
     if (err == SES_OK) {
@@ -217,6 +242,7 @@ static enum ses_err load(struct recovery *r, const struct found_index *found)
         ses_logf(r->store->p.log, SES_LOG_WARN, "storage",
                  "index %s is damaged or of another store: it is rebuilt from the logs", name);
         SES_TRY(unload(r, found->ttl_class, found->day));
+        r->deletions.len = deletions;
         return ses_db_unlink(disk, name);
     }
     return err;
@@ -236,12 +262,66 @@ static enum ses_err load_all(struct recovery *r)
 }
 
 /* ---- reading what the index lacks ---- */
+/* What a statement in a log deletes: its bytes were verified when it came. */
+static enum ses_err statement_targets(const struct ses_record *record,
+                                      const struct ses_record_ids *ids,
+                                      struct ses_deletion targets[SES_DELETIONS_MAX], uint8_t *cnt)
+{
+    struct ses_delete *statement = ses_alloc(1, sizeof *statement);
+    SES_REQUIRE(statement != NULL, SES_ERR_MEMORY);
+    *cnt = 0;
+    const enum ses_err err = ses_delete_of_record(statement, record);
+    for (uint16_t i = 0; err == SES_OK && i < statement->target_cnt; i++) {
+        const struct ses_delete_target *t = &statement->targets[i];
+        targets[*cnt] = (struct ses_deletion){.id = t->id,
+                                              .ts_ms = t->header.ts_ms,
+                                              .ns = t->header.ns,
+                                              .ttl_class = t->header.ttl_class};
+        *cnt = (uint8_t)(*cnt + ses_deletion_allowed(ids, &targets[*cnt]));
+    }
+    ses_free(statement);
+    return SES_OK; /* what is no statement deletes nothing */
+}
+
+static enum ses_err scan_targets(struct recovery *r, const struct ses_log_record *record,
+                                 struct ses_deletion targets[SES_DELETIONS_MAX], uint8_t *cnt)
+{
+    const struct ses_disk *disk = r->store->p.disk;
+    const struct ses_place place = {.id = record->ids.id,
+                                    .segment = record->ids.segment,
+                                    .offset = record->offset,
+                                    .payload_bytes = record->payload_bytes};
+    uint8_t *bytes = ses_alloc(1, SES_RECORD_HEADER_BYTES + record->payload_bytes);
+    struct ses_file *file = NULL;
+    SES_REQUIRE(bytes != NULL, SES_ERR_MEMORY);
+    enum ses_err err = ses_place_read(disk, &file, &place, bytes);
+    if (err == SES_OK) {
+        const struct ses_record view = {.header = bytes,
+                                        .payload = bytes + SES_RECORD_HEADER_BYTES,
+                                        .payload_bytes = record->payload_bytes};
+        err = statement_targets(&view, &record->ids, targets, cnt);
+    }
+    for (uint8_t i = 0; err == SES_OK && i < *cnt; i++) {
+        err = each_deletion(r, &record->ids.id, &targets[i]);
+    }
+    if (file != NULL) {
+        disk->close(disk->ctx, file);
+    }
+    ses_free(bytes);
+    return err;
+}
+
 static enum ses_err add_scanned(struct recovery *r, const struct ses_log_record *record)
 {
     struct ses_store *store = r->store;
     uint32_t known;
     if (ses_catalog_find(&store->catalog, &record->ids.id, &known)) {
         return SES_OK;
+    }
+    struct ses_deletion targets[SES_DELETIONS_MAX];
+    uint8_t target_cnt = 0;
+    if (record->ids.header.kind == SES_RECORD_TOMBSTONE) {
+        SES_TRY(scan_targets(r, record, targets, &target_cnt));
     }
     const unsigned owed = (record->stamp.flags & SES_FLAG_ENTRY) != 0 ? SES_FLAG_PENDING : 0u;
     const struct ses_index_row row = {.seq = store->next_seq++,
@@ -254,7 +334,9 @@ static enum ses_err add_scanned(struct recovery *r, const struct ses_log_record 
                                       .payload_bytes = record->payload_bytes,
                                       .ns = record->ids.header.ns,
                                       .kind = (uint8_t)record->ids.header.kind,
-                                      .flags = (uint8_t)(record->stamp.flags | owed)};
+                                      .flags = (uint8_t)(record->stamp.flags | owed),
+                                      .target_cnt = target_cnt,
+                                      .targets = targets};
     const uint64_t end = record->offset + ses_record_cost(record->payload_bytes);
     SES_TRY(add(r, &row));
     SES_TRY(ses_lane_insert(&store->lane, &row, end));
@@ -327,6 +409,34 @@ static enum ses_err scan_all(struct recovery *r)
     return ses_lane_commit(&r->store->lane);
 }
 
+/* ---- deletes ---- */
+static enum ses_err delete_one(struct recovery *r, const struct found_deletion *found)
+{
+    struct ses_catalog *c = &r->store->catalog;
+    struct ses_segment segment;
+    uint32_t at;
+    ses_segment_of(&segment, found->target.ttl_class, found->target.ts_ms);
+    if (ses_segment_expires_ms(&segment) <= r->now_ms ||
+        !ses_catalog_find(c, &found->statement, &at)) {
+        return SES_OK;
+    }
+    SES_TRY(ses_catalog_reserve_ghosts(c, &found->target, 1));
+    (void)ses_catalog_delete(c, at, &found->target, ses_catalog_entry(c, at)->admit_epoch);
+    ses_catalog_release_ghosts(c, 1);
+    return SES_OK;
+}
+
+/* When everything is there: the order of statements and messages does not matter. */
+static enum ses_err delete_all(struct recovery *r)
+{
+    for (size_t at = 0; at < r->deletions.len; at += sizeof(struct found_deletion)) {
+        struct found_deletion found;
+        memcpy(&found, r->deletions.bytes + at, sizeof found);
+        SES_TRY(delete_one(r, &found));
+    }
+    return SES_OK;
+}
+
 /* ---- all of it ---- */
 static enum ses_err open_meta(struct recovery *r, bool *created)
 {
@@ -340,6 +450,8 @@ static enum ses_err open_meta(struct recovery *r, bool *created)
     store->next_seq = start.boot << SEQ_BITS;
     store->sealed = start.sealed;
     store->sealed_saved = start.sealed;
+    store->synced = start.synced;
+    store->catalog.changes = store->next_seq;
     return SES_OK;
 }
 
@@ -349,12 +461,14 @@ static enum ses_err run(struct recovery *r)
     bool created;
     SES_TRY(make_dirs(store->p.disk));
     SES_TRY(open_meta(r, &created));
+    SES_TRY(ses_snapshots_load(store));
     SES_TRY(list_logs(r));
-    const bool restored = created && store->catalog.segment_cnt > 0;
     SES_TRY(load_all(r));
     SES_TRY(scan_all(r));
+    SES_TRY(delete_all(r));
     ses_catalog_sort(&store->catalog);
-    if (restored) { /* storage page: what was sealed before is not known any more */
+    if (created) { /* storage page: what was sealed before, if anything was, is not known any more
+                    */
         SES_TRY(ses_store_seal(store, (int64_t)ses_epoch_at(&store->p.times, r->now_ms / 1000)));
     }
     return store->p.disk->space(store->p.disk->ctx, &store->free_bytes);
@@ -378,6 +492,7 @@ enum ses_err ses_store_recover(struct ses_store *store, struct ses_note *note)
                  (unsigned long long)store->torn_tails, (unsigned long long)r->damaged_bytes);
     }
     ses_buf_free(&r->indexes);
+    ses_buf_free(&r->deletions);
     ses_free(r);
     return err;
 }

@@ -120,7 +120,8 @@ struct ses_deletion {
 /* Whether a statement may delete it: a record not later than the statement by more than 130 s, and
  * whose segment expires no later than the statement's, so that nothing comes back to life. A
  * statement with other targets is malformed; the store passes such a target over. */
-bool ses_deletion_allowed(const struct ses_record_ids *statement, const struct ses_deletion *target);
+bool ses_deletion_allowed(const struct ses_record_ids *statement,
+                          const struct ses_deletion *target);
 
 struct ses_put_result {
     enum ses_err err;
@@ -226,7 +227,7 @@ struct ses_store_stats {
     uint64_t repaired;      /* damaged records stored again */
     uint64_t deleted_cnt;   /* live leaves of kind 1, statements included */
     uint64_t foreign_cnt;   /* records of inboxes that the seat does not serve */
-    uint64_t leaf_cnt;      /* of the live view, as far as its sums are made */
+    uint64_t leaf_cnt;      /* of the live view */
     uint32_t open_segments; /* tries in memory, of all views */
     uint64_t forest_bytes;  /* of memory */
     uint64_t forest_builds; /* tries made from leaves */

@@ -4,6 +4,7 @@
  *                       ── queue     puts that wait for the next batch, tasks for the lane
  *                       ── signer    promises that wait for a signature
  *   lane  (one worker at a time) ── log files being appended, index databases
+ *   grove (one worker at a time) ── the forests of the views (storage/grove.h)
  *   meta  (any thread, locked)   ── meta.db
  *
  * The loop thread hands a batch to the lane and does not touch it until it comes back; readers get
@@ -14,6 +15,7 @@
 #include <pthread.h>
 
 #include "storage/catalog.h"
+#include "storage/grove.h"
 #include "storage/index.h"
 #include "storage/log.h"
 #include "storage/meta.h"
@@ -30,6 +32,7 @@
 #define SES_PUT_BYTES_MAX (64u << 20)
 #define SES_TASKS_MAX 8192u
 #define SES_READS_MAX 256u
+#define SES_SNAPSHOTS_MAX 8u
 #define SES_RECORDS_MAX (1u << 24) /* some 200 bytes of memory each */
 
 /* One ses_store_put (or one wish for a receipt) from call to callback. */
@@ -42,8 +45,13 @@ struct ses_op {
     uint8_t flags;  /* SES_FLAG_ENTRY, _STRANGER, _PENDING */
     struct ses_vouchers vouchers;
     bool existed;
+    bool again;       /* the entry is live: its record is stored once more, or after all */
+    bool fixed_epoch; /* it keeps its admit_epoch */
+    uint8_t target_cnt;
+    struct ses_deletion *targets; /* owned; of a statement, those that are allowed */
     uint8_t *bytes; /* log prefix, header, payload; NULL if nothing is to be written */
     uint32_t len;
+    uint32_t payload_bytes;
     uint32_t file; /* of the batch */
     uint64_t offset;
     uint64_t seq;
@@ -166,14 +174,22 @@ struct ses_store {
     uint64_t last_batch_ms;
     struct ses_batch writes[2]; /* one is written while callbacks of the other run */
     unsigned batch_at;
+    uint64_t batches_started, batches_finished; /* of the lane; the latter are in the catalog */
+    uint64_t sealing_batch;                     /* started before the last seal */
+    bool synced;
+    struct ses_grove grove;
+    struct ses_snapshot snapshots[SES_SNAPSHOTS_MAX]; /* by epoch */
+    uint32_t snapshot_cnt;
     struct ses_signer signer;
     uint32_t read_cnt; /* in flight */
     uint64_t free_bytes;
     void (*on_record)(void *cookie, const struct ses_hash *inbox, int16_t ns);
     void *record_cookie;
+    void (*on_damage)(void *cookie, const struct ses_hash *id, const struct ses_segment *segment);
+    void *damage_cookie;
     void (*on_closed)(void *cookie);
     void *closed_cookie;
-    uint64_t puts, batches, signatures, corrupt_reads, torn_tails;
+    uint64_t puts, batches, signatures, corrupt_reads, torn_tails, repaired;
 };
 
 /* Starts a batch now or soon if there is something to do. */
@@ -185,6 +201,8 @@ SES_CHECKED enum ses_err ses_op_new(struct ses_store *store, struct ses_op **out
 void ses_sign_push(struct ses_store *store, struct ses_op *op);
 /* A put of a record that is stored: a receipt, and the debt if it is new. */
 SES_CHECKED enum ses_err ses_put_known(struct ses_store *store, struct ses_op *op);
+/* Undoes what ses_store_put did for an op of the queue. */
+void ses_put_take_back(struct ses_store *store, struct ses_op *op);
 /* Calls back with `err` and frees `op` and its followers. */
 void ses_put_op_fail(struct ses_store *store, struct ses_op *op, enum ses_err err);
 /* As above, with the signed receipt. */
@@ -199,6 +217,22 @@ int64_t ses_expired_day(uint8_t ttl_class, uint64_t now_ms);
 SES_CHECKED enum ses_err ses_store_recover(struct ses_store *store, struct ses_note *note);
 uint64_t ses_store_free_bytes(const struct ses_store *store);
 
+/* ---- snapshot.c ---- */
+SES_CHECKED enum ses_err ses_snapshots_load(struct ses_store *store);
+/* Forgets those that cannot be asked for any more. */
+void ses_snapshots_expire(struct ses_store *store, uint64_t now_ms);
+/* A job is making it. */
+bool ses_snapshot_awaited(const struct ses_store *store, uint64_t epoch);
+/* A snapshot of this epoch can be asked for. */
+bool ses_snapshot_open(const struct ses_store *store, uint64_t epoch, uint64_t now_ms);
+
+/* ---- delete.c ---- */
+/* Copies what a statement may delete, and makes room for it. */
+SES_CHECKED enum ses_err ses_put_targets(struct ses_store *store, struct ses_op *op,
+                                         const struct ses_put *put);
+/* The statement is in the catalog. */
+void ses_delete_targets(struct ses_store *store, const struct ses_op *op);
+
 /* ---- admit.c ---- */
 /* ses_admit_epoch where each voucher counts for its own epoch and those after it. */
 uint64_t ses_vouched_epoch(const struct ses_times *times, uint64_t ts_ms, uint64_t accepted_ms,
@@ -211,7 +245,17 @@ struct ses_place {
     uint64_t offset;
     uint64_t seq;
     uint32_t payload_bytes;
+    bool damaged; /* found to be */
 };
+/* A worker found it damaged: counted, logged and reported, once until it is stored again. */
+void ses_place_damaged(struct ses_store *store, const struct ses_place *place);
+/* ERR_UNAVAILABLE, ERR_FULL. */
+SES_CHECKED enum ses_err ses_check_read(const struct ses_store *store);
+/* As ses_store_get, whatever the entry is; its record is on disk. */
+SES_CHECKED enum ses_err ses_read_entry(struct ses_store *store, uint32_t entry,
+                                        void (*on_done)(void *cookie, enum ses_err err,
+                                                        const struct ses_record_copy *record),
+                                        void *cookie);
 void ses_place_of(struct ses_place *out, const struct ses_catalog *catalog, uint32_t entry);
 /* Reads header and payload (48 + payload_bytes) into `out` and checks them against the id:
  * ERR_CHECKSUM. `file` is opened if NULL and stays open. Any thread. */

@@ -20,6 +20,7 @@ static enum ses_err init(struct ses_store *store, const struct ses_store_params 
     store->ops.item = sizeof(struct ses_op);
     ses_catalog_init(&store->catalog, ses_random_u64(params->random));
     ses_lane_init(&store->lane, params->disk, params->log);
+    SES_TRY(ses_grove_init(store));
     store->signer.job = ses_alloc(1, sizeof *store->signer.job);
     return store->signer.job != NULL ? SES_OK : SES_ERR_MEMORY;
 }
@@ -56,6 +57,7 @@ void ses_store_free(struct ses_store *store)
     const struct ses_loop *loop = store->p.loop;
     loop->timer_stop(loop->ctx, store->gather);
     loop->timer_stop(loop->ctx, store->signer.timer);
+    ses_grove_free(store);
     ses_lane_close(&store->lane);
     ses_meta_close(store->meta);
     ses_catalog_free(&store->catalog);
@@ -83,7 +85,7 @@ static void close_done(void *cookie)
 static bool busy(const struct ses_store *store)
 {
     return store->put_cnt > 0 || store->writing || store->tasks != NULL || store->signer.busy ||
-           store->read_cnt > 0;
+           store->read_cnt > 0 || ses_grove_waits(&store->grove);
 }
 
 void ses_store_settle(struct ses_store *store)
@@ -101,6 +103,8 @@ void ses_store_settle(struct ses_store *store)
     store->phase = SES_PHASE_CLOSED;
     loop->timer_stop(loop->ctx, store->gather);
     loop->timer_stop(loop->ctx, store->signer.timer);
+    loop->timer_stop(loop->ctx, store->grove.timer);
+    store->grove.timer = NULL;
     store->gather = NULL;
     store->signer.timer = NULL;
     if (loop->work(loop->ctx, close_run, close_done, store) != SES_OK) {
@@ -123,8 +127,7 @@ static void fail_queued(struct ses_store *store)
 {
     struct ses_op *op;
     while ((op = ses_op_pop(&store->queue)) != NULL) {
-        store->put_bytes -= op->len;
-        ses_catalog_cancel(&store->catalog, op->entry);
+        ses_put_take_back(store, op);
         ses_put_op_fail(store, op, SES_ERR_IO);
     }
     while ((op = ses_op_pop(&store->signer.queue)) != NULL) {
@@ -158,7 +161,27 @@ void ses_store_fail(struct ses_store *store, enum ses_err err, const char *what)
 void ses_store_set_seat(struct ses_store *store, const struct ses_store_seat *seat)
 {
     SES_ASSERT(seat->num_swarms > 0 && (seat->num_swarms & (seat->num_swarms - 1)) == 0);
+    const bool other =
+        seat->swarm != store->seat.swarm || seat->num_swarms != store->seat.num_swarms;
     store->seat = *seat;
+    if (other) {
+        ses_catalog_set_seat(&store->catalog, seat->swarm, seat->num_swarms);
+    }
+}
+
+bool ses_store_needs_sync(const struct ses_store *store)
+{
+    return !store->synced;
+}
+
+enum ses_err ses_store_mark_synced(struct ses_store *store)
+{
+    SES_REQUIRE(store->meta != NULL, SES_ERR_UNAVAILABLE);
+    if (!store->synced) {
+        SES_TRY(ses_meta_set_u64(store->meta, SES_META_SYNCED, 1));
+        store->synced = true;
+    }
+    return SES_OK;
 }
 
 int64_t ses_store_sealed(const struct ses_store *store)
@@ -169,6 +192,8 @@ int64_t ses_store_sealed(const struct ses_store *store)
 enum ses_err ses_store_seal(struct ses_store *store, int64_t sealed_epoch)
 {
     SES_REQUIRE(store->meta != NULL, SES_ERR_UNAVAILABLE);
+    SES_REQUIRE(sealed_epoch >= -1 && sealed_epoch < (int64_t)SES_EPOCH_MAX, SES_ERR_INVALID);
+    store->sealing_batch = store->batches_started;
     /* first for the lane, then for good: no record gets a sealed epoch from here on */
     SES_ASSERT(pthread_mutex_lock(&store->lock) == 0);
     store->sealed = sealed_epoch > store->sealed ? sealed_epoch : store->sealed;
@@ -180,12 +205,26 @@ enum ses_err ses_store_seal(struct ses_store *store, int64_t sealed_epoch)
     return SES_OK;
 }
 
+void ses_store_listen_damage(struct ses_store *store,
+                             void (*on_damage)(void *cookie, const struct ses_hash *id,
+                                               const struct ses_segment *segment),
+                             void *cookie)
+{
+    store->on_damage = on_damage;
+    store->damage_cookie = cookie;
+}
+
 void ses_store_listen(struct ses_store *store,
                       void (*on_record)(void *cookie, const struct ses_hash *inbox, int16_t ns),
                       void *cookie)
 {
     store->on_record = on_record;
     store->record_cookie = cookie;
+}
+
+static uint64_t leaf_cnt(const struct ses_catalog *c)
+{
+    return c->record_cnt > c->foreign_cnt ? c->record_cnt - c->foreign_cnt : 0;
 }
 
 void ses_store_stats(const struct ses_store *store, struct ses_store_stats *out)
@@ -202,6 +241,14 @@ void ses_store_stats(const struct ses_store *store, struct ses_store_stats *out)
                                     .signatures = store->signatures,
                                     .corrupt_reads = store->corrupt_reads,
                                     .torn_tails = store->torn_tails,
+                                    .repaired = store->repaired,
+                                    .deleted_cnt = store->catalog.deleted_cnt,
+                                    .foreign_cnt = store->catalog.foreign_cnt,
+                                    .leaf_cnt = leaf_cnt(&store->catalog),
+                                    .open_segments = store->grove.last.open_cnt,
+                                    .forest_bytes = store->grove.last.bytes,
+                                    .forest_builds = store->grove.last.build_cnt,
+                                    .snapshot_cnt = store->snapshot_cnt,
                                     .entry_refused = left < store->p.entry_reserve_bytes};
 }
 

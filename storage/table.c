@@ -13,6 +13,14 @@ static enum ses_err pool_grow(struct ses_slab *pool)
     return SES_OK;
 }
 
+enum ses_err ses_slab_reserve(struct ses_slab *pool, uint32_t more)
+{
+    while (pool->free_cnt + (pool->chunk_cnt * SES_SLAB_CHUNK - pool->used) < more) {
+        SES_TRY(pool_grow(pool));
+    }
+    return SES_OK;
+}
+
 enum ses_err ses_slab_take(struct ses_slab *pool, uint32_t *index)
 {
     SES_ASSERT(pool->item >= sizeof(uint32_t));

@@ -17,6 +17,8 @@ struct ses_slab {
 #define SES_SLAB_CHUNK 1024u
 /* A zeroed item. ERR_MEMORY. */
 SES_CHECKED enum ses_err ses_slab_take(struct ses_slab *pool, uint32_t *index);
+/* So that `more` further ses_slab_take cannot fail. ERR_MEMORY. */
+SES_CHECKED enum ses_err ses_slab_reserve(struct ses_slab *pool, uint32_t more);
 void ses_slab_give(struct ses_slab *pool, uint32_t index);
 void ses_slab_free(struct ses_slab *pool);
 static inline void *ses_slab_at(const struct ses_slab *pool, uint32_t index)

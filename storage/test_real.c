@@ -262,7 +262,7 @@ static void test_unknown_format(void)
     sql("meta.db", "PRAGMA user_version = 7");
     TAP_ERR(SES_ERR_VERSION, kit_open(&kit));
     TAP_OK(strstr(kit.note.text, "format 7") != NULL);
-    sql("meta.db", "PRAGMA user_version = 1");
+    sql("meta.db", "DROP TABLE snapshot; DROP TABLE commitment; PRAGMA user_version = 1");
     TAP_ERR(SES_OK, kit_open(&kit));
     kit_close(&kit);
     end();

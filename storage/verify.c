@@ -179,7 +179,7 @@ static enum ses_err check_meta_in(struct verify *v, sqlite3 *db)
     uint64_t version;
     SES_TRY(check_pages(v, db, META_NAME));
     SES_TRY(ses_db_version(db, &version));
-    if (version != SES_META_VERSION) {
+    if (version != SES_META_VERSION && version != 1) {
         ses_note_set(v->p->note,
                      "the data directory has format %llu and this program knows format %u: use the "
                      "version that wrote it",

@@ -55,7 +55,9 @@ static enum ses_err sync_files(struct ses_batch *batch)
 static uint64_t epoch_of(const struct ses_store *store, const struct ses_op *op, uint64_t now_ms,
                          int64_t sealed)
 {
-    return ses_vouched_epoch(&store->p.times, op->ids.header.ts_ms, now_ms, sealed, &op->vouchers);
+    return op->fixed_epoch ? op->admit_epoch
+                           : ses_vouched_epoch(&store->p.times, op->ids.header.ts_ms, now_ms,
+                                               sealed, &op->vouchers);
 }
 
 static void stamp(struct ses_op *op, uint64_t now_ms, uint64_t epoch)
@@ -157,7 +159,9 @@ static void row_of(struct ses_index_row *row, const struct ses_op *op)
                                   .payload_bytes = op->len - SES_LOG_HEAD_BYTES,
                                   .ns = op->ids.header.ns,
                                   .kind = (uint8_t)op->ids.header.kind,
-                                  .flags = op->flags};
+                                  .flags = op->flags & SES_FLAGS_DURABLE,
+                                  .target_cnt = op->target_cnt,
+                                  .targets = op->targets};
 }
 
 static enum ses_err index_all(struct ses_batch *batch)
