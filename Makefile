@@ -3,6 +3,8 @@ BUILD ?= build
 SAN_BUILD = build-sanitize
 FUZZ_BUILD = build-fuzz
 FUZZ_SECONDS ?= 30
+MINUTES ?= 30
+export MINUTES
 export PKG_CONFIG_PATH := $(CURDIR)/.deps/lib/pkgconfig:$(PKG_CONFIG_PATH)
 SETUP = $(if $(wildcard .deps/lib/libcrypto.a),-Dstatic_openssl=true)
 SANITIZE = -Db_sanitize=address,undefined -Db_lundef=false
@@ -39,6 +41,9 @@ test-sanitize: $(SAN_BUILD)/build.ninja ## all tests with AddressSanitizer and U
 faults: all ## real processes under kills, stops, wrong clocks, cuts, full disks: an hour
 	@tools/run-faults $(BUILD)
 
+soak: all ## ten nodes under load for MINUTES=30; a table that tells whether anything grows
+	@python3 tests/faults/soak.py $(BUILD)/bin
+
 bench: all ## benchmarks: tables beside the bare library calls
 	@tools/run-bench $(BUILD)
 
@@ -74,5 +79,5 @@ clean: ## remove build directories
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.* ## /  make \1\t/p' Makefile | expand -t 24
 
-.PHONY: all demo test test-sanitize faults bench fuzz sim sim-long lint format install clean help
+.PHONY: all demo test test-sanitize faults soak bench fuzz sim sim-long lint format install clean help
 .PRECIOUS: %/build.ninja
