@@ -15,6 +15,7 @@ struct cli {
     char **args;
     bool json;
     struct ses_note note;       /* why the command failed */
+    struct ses_note asked;      /* why no passphrase could be given when the client asked */
     struct ses_client *client;  /* opened by cli_client, closed when the command ends */
     struct ses_client_note why; /* of the client's last call: cli_client_err copies it */
 };
@@ -65,7 +66,7 @@ enum ses_err cli_lux_parse(struct cli *cli, const char *text, uint64_t *nlux);
 enum ses_err cli_read_file(struct cli *cli, const char *path, size_t max, struct ses_buf *out);
 /* What the recipient sees of a path: the name without folders. */
 const char *cli_file_name(const char *path);
-/* Writes atomically with `mode`; "-" for standard output. */
+/* Writes atomically with `mode`; "-" for standard output, devices and pipes are written to. */
 enum ses_err cli_write_file(struct cli *cli, const char *path, const void *bytes, size_t len,
                             unsigned mode);
 /* The passphrase: --passphrase-file, else typed on the terminal. NULL with *out = NULL if the
@@ -79,6 +80,8 @@ enum ses_err cli_client(struct cli *cli);
 /* The result of a client call as ses_err, its note copied. */
 enum ses_err cli_client_err(struct cli *cli, int err);
 void cli_close(struct cli *cli);
+/* The directory of the profile, whether it exists or not. */
+enum ses_err cli_profile_dir(struct cli *cli, char *out, size_t cap);
 /* A connection to the chain without a profile. ERR_CONFIG without --chain. */
 enum ses_err cli_chain(struct cli *cli, struct ses_rpc_client **out);
 /* Calls one method and hands the result (a new reference) over. */

@@ -7,7 +7,9 @@
 
 enum ses_err cli_client_err(struct cli *cli, int err)
 {
-    if (err != 0 && cli->why.text[0] != 0) {
+    if (err == SES_ERR_PASSPHRASE && cli->asked.text[0] != 0) {
+        cli->note = cli->asked;
+    } else if (err != 0 && cli->why.text[0] != 0) {
         memcpy(cli->note.text, cli->why.text, sizeof cli->note.text);
     }
     return (enum ses_err)err;
@@ -19,7 +21,7 @@ static int on_passphrase(void *cookie, enum ses_client_ask ask, char *out, size_
     struct cli *cli = cookie;
     char *passphrase = NULL;
     if (cli_passphrase(cli, ask == SES_CLIENT_ASK_NEW, &passphrase) != SES_OK) {
-        fprintf(stderr, "session: %s\n", cli->note.text);
+        cli->asked = cli->note;
         return 1;
     }
     const int len = snprintf(out, cap, "%s", passphrase == NULL ? "" : passphrase);
@@ -27,7 +29,7 @@ static int on_passphrase(void *cookie, enum ses_client_ask ask, char *out, size_
     return len >= 0 && (size_t)len < cap ? 0 : 1;
 }
 
-static enum ses_err profile_dir(struct cli *cli, char *out, size_t cap)
+enum ses_err cli_profile_dir(struct cli *cli, char *out, size_t cap)
 {
     const char *given = ses_config_get(cli->config, "profile");
     const char *data = getenv("XDG_DATA_HOME");
@@ -52,7 +54,7 @@ enum ses_err cli_client(struct cli *cli)
         return SES_OK;
     }
     char profile[1024];
-    SES_TRY(profile_dir(cli, profile, sizeof profile));
+    SES_TRY(cli_profile_dir(cli, profile, sizeof profile));
     const struct ses_client_config config = {
         .size = sizeof config,
         .profile = profile,

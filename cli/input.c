@@ -35,6 +35,7 @@ enum ses_err cli_read_file(struct cli *cli, const char *path, size_t max, struct
         return cli_fail(cli, err, "cannot open %.200s: %s", path, strerror(errno));
     }
     const enum ses_err err = read_fd(fd, max, out);
+    const int why = errno;
     if (!standard) {
         close(fd);
     }
@@ -42,7 +43,8 @@ enum ses_err cli_read_file(struct cli *cli, const char *path, size_t max, struct
         return cli_fail(cli, err, "%.200s is larger than the %zu bytes that are allowed here", path,
                         max);
     }
-    return err == SES_OK ? SES_OK : cli_fail(cli, err, "cannot read %.200s", path);
+    return err == SES_OK ? SES_OK
+                         : cli_fail(cli, err, "cannot read %.200s: %s", path, strerror(why));
 }
 
 static enum ses_err write_fd(int fd, const uint8_t *bytes, size_t len)
@@ -73,11 +75,28 @@ static enum ses_err write_new(const char *path, const void *bytes, size_t len, u
     return err;
 }
 
+/* A device or a pipe is written to: it must not be replaced by a file. */
+static enum ses_err write_special(struct cli *cli, const char *path, const void *bytes, size_t len)
+{
+    const int fd = open(path, O_WRONLY | O_CLOEXEC);
+    const enum ses_err err = fd < 0 ? SES_ERR_IO : write_fd(fd, bytes, len);
+    const int why = errno;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return err == SES_OK ? SES_OK
+                         : cli_fail(cli, err, "cannot write %.200s: %s", path, strerror(why));
+}
+
 enum ses_err cli_write_file(struct cli *cli, const char *path, const void *bytes, size_t len,
                             unsigned mode)
 {
     if (strcmp(path, "-") == 0) {
         return write_fd(STDOUT_FILENO, bytes, len);
+    }
+    struct stat old;
+    if (stat(path, &old) == 0 && !S_ISREG(old.st_mode) && !S_ISDIR(old.st_mode)) {
+        return write_special(cli, path, bytes, len);
     }
     char partial[4096];
     const int n = snprintf(partial, sizeof partial, "%s.partial", path);
