@@ -1,10 +1,12 @@
 /* session send, receive, outbox. */
 #include "cli/cli_internal.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- send ---- */
@@ -25,7 +27,8 @@ static json_t *sent_json(const struct ses_client_sent *sent)
 static void sent_print(const struct ses_client_sent *sent)
 {
     if (sent->state == SES_CLIENT_STORED) {
-        printf("Stored: %u nodes signed receipts (%u are needed).\n", sent->node_cnt, sent->quorum);
+        printf("Stored: signed receipts of %u node%s (%u needed).\n", sent->node_cnt,
+               sent->node_cnt == 1 ? "" : "s", sent->quorum);
     } else {
         printf("Pending: %u of %u nodes so far; it is in the outbox and will be tried again.\n",
                sent->node_cnt, sent->quorum);
@@ -36,6 +39,7 @@ static enum ses_err ttl_parse(struct cli *cli, enum ses_client_ttl *out)
 {
     static const char *const names[] = {"default", "1h", "1d", "7d", "14d", "30d"};
     const char *text = ses_config_get(cli->config, "ttl");
+    text = text == NULL ? names[0] : text;
     for (size_t i = 0; i < SES_COUNT(names); i++) {
         if (strcmp(text, names[i]) == 0) {
             *out = (enum ses_client_ttl)i;
@@ -67,6 +71,10 @@ static enum ses_err content_read(struct cli *cli, struct ses_client_send *messag
         return SES_OK;
     }
     SES_TRY(cli_read_file(cli, "-", ses_client_message_max(), data));
+    if (data->len > 0 && memchr(data->bytes, 0, data->len) != NULL) {
+        return cli_fail(cli, SES_ERR_INVALID,
+                        "standard input is no text: send other data with --file -");
+    }
     SES_TRY(ses_buf_append(data, "", 1));
     message->text = (const char *)data->bytes;
     return SES_OK;
@@ -111,7 +119,11 @@ static enum ses_err message_send(struct cli *cli)
         .to = cli->args[0],
         .sign_body = ses_config_flag(cli->config, "sign-body"),
     };
+    struct ses_session_id to;
     SES_TRY(ttl_parse(cli, &message.ttl));
+    if (ses_session_id_parse(&to, message.to, &cli->note) != SES_OK) {
+        return SES_ERR_INVALID;
+    }
     SES_TRY(cli_client(cli));
     enum ses_err err = content_read(cli, &message, &data);
     if (err == SES_OK) {
@@ -129,11 +141,17 @@ static int outbox_line(void *cookie, const struct ses_client_sent *sent)
     if (cli->json) {
         return cli_print_json(cli, sent_json(sent)) == SES_OK ? 0 : 1;
     }
-    printf("%-8s to %s  %u of %u nodes, %u attempts\n",
+    char when[32];
+    cli_time_text(when, sent->ts_ms);
+    printf("[%s] %-8s to %s", when,
            sent->state == SES_CLIENT_STORED    ? "stored"
            : sent->state == SES_CLIENT_PENDING ? "pending"
                                                : "failed",
-           sent->to, sent->node_cnt, sent->quorum, sent->attempts);
+           sent->to);
+    if (sent->quorum > 0) {
+        printf("  receipts of %u (%u needed)", sent->node_cnt, sent->quorum);
+    }
+    printf("  %u attempt%s\n", sent->attempts, sent->attempts == 1 ? "" : "s");
     return 0;
 }
 
@@ -151,8 +169,9 @@ static enum ses_err message_outbox(struct cli *cli)
 
 struct receive {
     struct cli *cli;
-    const char *dir; /* files go here; NULL: they are only named */
+    const char *dir; /* files go here */
     enum ses_err err;
+    struct ses_note why; /* with err: what is wrong with the files */
 };
 
 /* The sender chose the name: the client lets no '/' and no control characters through, and an
@@ -160,6 +179,9 @@ struct receive {
 static enum ses_err file_save(struct receive *r, const struct ses_client_message *m, char *path,
                               size_t cap)
 {
+    if (ses_config_get(r->cli->config, "files") == NULL) {
+        mkdir(r->dir, 0700); /* if it fails, so does the file, with the reason */
+    }
     for (unsigned n = 0; n < 1000; n++) {
         const char *name = m->text[0] == '.' || m->text[0] == 0 ? "received-file" : m->text;
         if (n == 0) {
@@ -173,7 +195,23 @@ static enum ses_err file_save(struct receive *r, const struct ses_client_message
             return cli_write_file(r->cli, path, m->data, m->data_bytes, 0600);
         }
     }
-    return cli_fail(r->cli, SES_ERR_IO, "cannot write the received file into %.200s", r->dir);
+    return cli_fail(r->cli, SES_ERR_IO, "cannot write the received file into %.200s: %s", r->dir,
+                    strerror(errno));
+}
+
+/* Without --files they go into the profile. A file that was shown does not come again, so it is
+ * never dropped. */
+static enum ses_err files_dir(struct cli *cli, char *out, size_t cap)
+{
+    const char *given = ses_config_get(cli->config, "files");
+    if (given != NULL) {
+        snprintf(out, cap, "%s", given);
+        return SES_OK;
+    }
+    SES_TRY(cli_profile_dir(cli, out, cap));
+    const size_t len = strlen(out);
+    snprintf(out + len, cap - len, "/files");
+    return SES_OK;
 }
 
 static enum ses_err message_json(struct receive *r, const struct ses_client_message *m,
@@ -193,14 +231,16 @@ static enum ses_err message_json(struct receive *r, const struct ses_client_mess
     return cli_print_json(r->cli, json);
 }
 
-/* Text from others goes to a terminal: control characters must not reach it. */
+/* Text from others goes to a terminal: control characters, also those of two bytes (U+0080 to
+ * U+009F), must not reach it. */
 static void text_print(const char *text)
 {
     for (const char *at = text; *at != 0; at++) {
         const unsigned char c = (unsigned char)*at;
-        putchar((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f ? '?' : c);
+        const bool two = c == 0xc2 && (unsigned char)at[1] >= 0x80 && (unsigned char)at[1] < 0xa0;
+        putchar(two || (c < 0x20 && c != '\n' && c != '\t') || c == 0x7f ? '?' : c);
+        at += two;
     }
-    putchar('\n');
 }
 
 static void message_print(const struct ses_client_message *m, const char *path)
@@ -208,23 +248,24 @@ static void message_print(const struct ses_client_message *m, const char *path)
     char when[32];
     cli_time_text(when, m->sent_ms);
     printf("[%s] %s%s", when, m->sender, m->name[0] != 0 ? " (" : "");
-    printf("%s%s: ", m->name, m->name[0] != 0 ? ")" : "");
+    text_print(m->name);
+    printf("%s: ", m->name[0] != 0 ? ")" : "");
     if (m->kind == SES_CLIENT_TEXT) {
         text_print(m->text);
-    } else if (m->kind == SES_CLIENT_FILE && path[0] != 0) {
-        printf("file %s, %zu bytes, saved as %s\n", m->text, m->data_bytes, path);
     } else if (m->kind == SES_CLIENT_FILE) {
-        printf("file %s, %zu bytes\n", m->text, m->data_bytes);
+        printf("file, %zu bytes, saved as ", m->data_bytes);
+        text_print(path);
     } else {
-        printf("a kind of message that this version does not support\n");
+        printf("a kind of message that this version does not support");
     }
+    putchar('\n');
 }
 
 static int on_message(void *cookie, const struct ses_client_message *m)
 {
     struct receive *r = cookie;
     char path[4096] = "";
-    if (m->kind == SES_CLIENT_FILE && r->dir != NULL) {
+    if (m->kind == SES_CLIENT_FILE) {
         r->err = file_save(r, m, path, sizeof path);
     }
     if (r->err == SES_OK && r->cli->json) {
@@ -233,6 +274,7 @@ static int on_message(void *cookie, const struct ses_client_message *m)
         message_print(m, path);
     }
     fflush(stdout);
+    r->why = r->cli->note;
     return r->err == SES_OK ? 0 : 1;
 }
 
@@ -285,15 +327,26 @@ static void receive_summary(const struct cli *cli, const struct ses_client_recei
     }
 }
 
+/* What went wrong with a file says more than "a message was not taken". */
+static enum ses_err receive_error(struct receive *r, enum ses_err err)
+{
+    if (r->err != SES_OK) {
+        r->cli->note = r->why;
+        return r->err;
+    }
+    return err;
+}
+
 static enum ses_err message_receive(struct cli *cli)
 {
+    char dir[1200];
     SES_TRY(cli_client(cli));
-    struct receive r = {.cli = cli, .dir = ses_config_get(cli->config, "files")};
+    SES_TRY(files_dir(cli, dir, sizeof dir));
+    struct receive r = {.cli = cli, .dir = dir};
     enum ses_err err = SES_OK;
     struct ses_client_received got = {.more = 1};
     if (ses_config_flag(cli->config, "watch")) {
-        err = watch_run(&r);
-        return r.err != SES_OK ? r.err : err;
+        return receive_error(&r, watch_run(&r));
     }
     struct ses_client_received all = {0};
     while (err == SES_OK && got.more) {
@@ -306,19 +359,19 @@ static enum ses_err message_receive(struct cli *cli)
     if (err == SES_OK) {
         receive_summary(cli, &all);
     }
-    return r.err != SES_OK ? r.err : err;
+    return receive_error(&r, err);
 }
 
 static const struct ses_config_key send_keys[] = {
     {"file", NULL, "send this file (- for standard input)", false},
-    {"ttl", "default", "how long the swarm keeps it: 1h, 1d, 7d (default), 14d, 30d", false},
+    {"ttl", NULL, "how long the swarm keeps it: 1h, 1d, 7d (the default), 14d or 30d", false},
     {"sign-body", "false", "let the recipient prove to others what was said", true},
     {"verify", "false", "fetch the nodes' receipts and check each signature", true},
     {0},
 };
 static const struct ses_config_key receive_keys[] = {
     {"watch", "false", "stay connected and print messages as they arrive", true},
-    {"files", NULL, "directory for received files; without it they are only named", false},
+    {"files", NULL, "directory for received files (default PROFILE/files)", false},
     {0},
 };
 static const struct ses_config_key outbox_keys[] = {
@@ -331,7 +384,7 @@ const struct cli_command cli_message_commands[] = {
      "session send 07ab... \"Hello\"", 1, 2, message_send, send_keys},
     {"receive", "", "fetch, open and print new messages", "session receive --watch", 0, 0,
      message_receive, receive_keys},
-    {"outbox", "", "messages that are on their way", "session outbox --retry", 0, 0, message_outbox,
-     outbox_keys},
+    {"outbox", "", "messages sent, and those that wait to be", "session outbox --retry", 0, 0,
+     message_outbox, outbox_keys},
     {0},
 };
