@@ -65,7 +65,9 @@ static enum ses_err audit_swarm(struct cli *cli)
     if (text == NULL) {
         return cli_fail(cli, SES_ERR_INVALID, "--id SESSIONID is needed");
     }
-    SES_TRY(ses_session_id_parse(&id, text, &cli->note));
+    if (ses_session_id_parse(&id, text, &cli->note) != SES_OK) {
+        return SES_ERR_INVALID;
+    }
     unsigned long long num_swarms = 0;
     SES_TRY(ses_config_u64(cli->config, "num-swarms", 1, 1u << 31, &num_swarms, &cli->note));
     if ((num_swarms & (num_swarms - 1)) != 0) {
@@ -292,6 +294,11 @@ const struct cli_command cli_audit_commands[] = {
     {"audit swarm", "--id SESSIONID --num-swarms N", "which swarm serves an inbox",
      "session audit swarm --id 07ab... --num-swarms 16", 0, 0, audit_swarm, swarm_keys},
     {"audit epoch", "FILE", "membership and testers of the next epoch, recomputed",
-     "session audit epoch epoch.json", 1, 1, audit_epoch, NULL},
+     "session audit epoch epoch.json     with the rules and nodes before the transition:\n"
+     "    {\"num_swarms\": 2, \"params\": {\"swarmTarget\": 5, \"testers\": 20,\n"
+     "     \"rotatePerSwarmEpochs\": 24}, \"seed\": \"<64 hex digits>\",\n"
+     "     \"nodes\": [{\"node_id\": \"<40 hex digits>\", \"owner\": \"<40 hex digits>\",\n"
+     "                \"status\": \"active\", \"swarm\": 0}]}     (swarm null: none)",
+     1, 1, audit_epoch, NULL},
     {0},
 };

@@ -85,7 +85,9 @@ static enum ses_err swarm_params(struct cli *cli, const char **method, json_t **
     }
     if (inbox != NULL) {
         struct ses_session_id id;
-        SES_TRY(ses_session_id_parse(&id, inbox, &cli->note));
+        if (ses_session_id_parse(&id, inbox, &cli->note) != SES_OK) {
+            return SES_ERR_INVALID;
+        }
         *method = "sessionvm.getSwarmForInbox";
         *params = json_pack("{s:s}", "sessionId", inbox);
         return SES_OK;

@@ -108,11 +108,11 @@ class Spine:
     # ---- bad input ----
 
     def bad_ids(self):
-        with refused(1, "05"):
+        with refused(2, "05"):
             self.send("x", to="05" + "ab" * 32)
-        with refused(1, "66"):
+        with refused(2, "66"):
             self.send("x", to="07abcd")
-        with refused(1, "0-9"):
+        with refused(2, "0-9"):
             self.send("x", to="07" + "zz" * 32)
 
     def unknown_recipient(self):
