@@ -11,6 +11,7 @@
 
 #define WAIT_MS 180000u
 #define POLL_MS 100u
+#define LOG_MAX (1u << 20)
 #define OWNER_SPARE_LUX 100u
 #define FAUCET_LUX 1000000u
 #define NLUX_PER_LUX 1000000000ull
@@ -56,6 +57,13 @@ static enum ses_err dir_of(struct cli *cli, struct devnet *net)
     }
     snprintf(net->dir, sizeof net->dir, "%.500s%s%.500s", cwd, cwd[0] != 0 ? "/" : "", text);
     return SES_OK;
+}
+
+/* What `devnet down` and `status` need behind them to find this network. */
+static void dir_option(struct cli *cli, const struct devnet *net, char *out, size_t cap)
+{
+    const bool given = ses_config_get(cli->config, "dir") != NULL;
+    snprintf(out, cap, "%s%s", given ? " --dir " : "", given ? net->dir : "");
 }
 
 static enum ses_err make_dir(struct cli *cli, const char *path)
@@ -204,6 +212,29 @@ static enum ses_err chain_start(struct cli *cli, struct devnet *net, char *genes
     return SES_OK;
 }
 
+/* The last line of its log says why. */
+static enum ses_err chain_failed(struct cli *cli, const struct devnet *net)
+{
+    char path[DEVNET_PATH_MAX];
+    struct ses_buf log = {0};
+    SES_TRY(devnet_path(cli, net, path, "chain.log"));
+    if (cli_read_file(cli, path, LOG_MAX, &log) != SES_OK) {
+        log.len = 0;
+    }
+    while (log.len > 0 && log.bytes[log.len - 1] == '\n') {
+        log.len--;
+    }
+    size_t start = log.len;
+    while (start > 0 && log.bytes[start - 1] != '\n') {
+        start--;
+    }
+    const enum ses_err err = cli_fail(cli, SES_ERR_IO, "the chain did not start; see %.200s (%.*s)",
+                                      path, (int)(log.len - start < 200 ? log.len - start : 200),
+                                      log.len > 0 ? (const char *)log.bytes + start : "");
+    ses_buf_free(&log);
+    return err;
+}
+
 static enum ses_err chain_await(struct cli *cli, struct devnet *net, struct ses_rpc_client **out)
 {
     struct ses_chain_head head;
@@ -214,8 +245,7 @@ static enum ses_err chain_await(struct cli *cli, struct devnet *net, struct ses_
             return SES_OK;
         }
         if (!devnet_alive(&net->procs[0])) {
-            return cli_fail(cli, SES_ERR_IO, "the chain did not start; see %.200s/chain.log",
-                            net->dir);
+            return chain_failed(cli, net);
         }
         pause_ms(POLL_MS);
     }
@@ -312,8 +342,9 @@ static enum ses_err seats_await(struct cli *cli, struct devnet *net, struct ses_
         SES_TRY(
             ses_chain_get_registry(chain, UINT64_MAX, &header, seat_count, &seated, &cli->note));
         if (seated == net->node_cnt) {
-            say("epoch %llu: %u nodes have seats in %u swarm%s", (unsigned long long)header.epoch,
-                seated, header.num_swarms, header.num_swarms == 1 ? "" : "s");
+            say("epoch %llu: %u node%s in %u swarm%s", (unsigned long long)header.epoch, seated,
+                seated == 1 ? " has a seat" : "s have seats", header.num_swarms,
+                header.num_swarms == 1 ? "" : "s");
             return SES_OK;
         }
         pause_ms(POLL_MS);
@@ -378,8 +409,8 @@ static enum ses_err nodes_up(struct cli *cli, struct devnet *net, struct ses_rpc
     for (uint32_t i = 0; i < net->node_cnt; i++) {
         SES_TRY(cli_tx_wait(cli, chain, &tx_ids[i], &height));
     }
-    say("%u nodes are registered, with 100 LUX of %u owners each; waiting for their seats",
-        net->node_cnt, net->node_cnt);
+    say("%u node%s registered, 100 LUX each from owners of their own; waiting for seats",
+        net->node_cnt, net->node_cnt == 1 ? " is" : "s are");
     SES_TRY(seats_await(cli, net, chain));
     const uint64_t until = ses_mono_ms() + WAIT_MS;
     for (uint32_t i = 0; i < net->node_cnt; i++) {
@@ -412,17 +443,18 @@ static enum ses_err all_up(struct cli *cli, struct devnet *net)
     return err;
 }
 
-static void usage_print(const struct devnet *net)
+static void usage_print(struct cli *cli, const struct devnet *net)
 {
+    char option[DEVNET_PATH_MAX + 8];
+    dir_option(cli, net, option, sizeof option);
     printf(
         "The network is ready. To use it:\n\n"
         "  export SESSION_CHAIN=%s\n"
         "  session id new --name Alice\n\n"
         "Funds for accounts:  session transfer --owner-file %s/owners/faucet.identity LUX-... 10\n"
         "Logs and data:       %s\n"
-        "Stop it:             session devnet down%s%s\n",
-        net->chain_url, net->dir, net->dir, strstr(net->dir, "/session-devnet") ? "" : " --dir ",
-        strstr(net->dir, "/session-devnet") ? "" : net->dir);
+        "Stop it:             session devnet down%s\n",
+        net->chain_url, net->dir, net->dir, option);
 }
 
 static enum ses_err first_address(struct cli *cli, struct devnet *net)
@@ -449,8 +481,11 @@ static enum ses_err devnet_up(struct cli *cli)
     SES_TRY(dir_of(cli, &net));
     old = net;
     if (devnet_load(cli, &old) == SES_OK) {
+        char option[DEVNET_PATH_MAX + 8];
+        dir_option(cli, &net, option, sizeof option);
         return cli_fail(cli, SES_ERR_EXISTS,
-                        "there is a devnet in %.200s; stop it first: session devnet down", net.dir);
+                        "there is a devnet in %.200s; stop it first: session devnet down%.200s",
+                        net.dir, option);
     }
     cli->note.text[0] = 0;
     net.node_cnt = (uint32_t)nodes;
@@ -460,15 +495,14 @@ static enum ses_err devnet_up(struct cli *cli)
         err = devnet_save(cli, &net);
     }
     if (err != SES_OK) {
-        devnet_stop_all(&net); /* logs stay for the reader of the message */
-        char path[DEVNET_PATH_MAX];
-        if (devnet_path(cli, &net, path, "devnet.json") == SES_OK) {
-            unlink(path);
-        }
+        char option[DEVNET_PATH_MAX + 8];
+        dir_option(cli, &net, option, sizeof option);
+        devnet_stop_all(&net);
+        say("stopped again; logs and data stay until: session devnet down%s", option);
         return err;
     }
     if (!cli->json) {
-        usage_print(&net);
+        usage_print(cli, &net);
     }
     return cli_print_json(cli, devnet_json(&net));
 }
@@ -500,13 +534,16 @@ static enum ses_err devnet_down(struct cli *cli)
     struct devnet net = {0};
     SES_TRY(dir_of(cli, &net));
     SES_TRY(devnet_load(cli, &net));
-    const uint32_t cnt = net.proc_cnt;
+    uint32_t cnt = 0;
+    for (uint32_t i = 0; i < net.proc_cnt; i++) {
+        cnt += devnet_alive(&net.procs[i]);
+    }
     devnet_stop_all(&net);
     if (!ses_config_flag(cli->config, "keep")) {
         SES_TRY(devnet_remove(cli, &net));
     }
     if (!cli->json) {
-        printf("Stopped %u processes%s.\n", cnt,
+        printf("Stopped %u process%s%s.\n", cnt, cnt == 1 ? "" : "es",
                ses_config_flag(cli->config, "keep") ? "" : " and removed their data");
     }
     return cli_print_json(cli, json_pack("{s:i}", "stopped", (int)cnt));
