@@ -63,14 +63,16 @@ static void help_all(FILE *to)
         }
         fputc('\n', to);
     }
-    fprintf(to, "Try it:  session devnet up     starts a whole network on this machine\n");
+    fprintf(to, "Try it:  session devnet up     starts a whole network on this machine\n\n"
+                "Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 refused, 5 unreachable.\n");
 }
 
 static void help_one(const struct cli_command *command, const struct ses_config_key *keys)
 {
-    printf("Usage: session %s %s [OPTIONS]\n\n%s\n\nExample:\n  %s\n\nOptions (also in the "
-           "environment as SESSION_NAME, and in PROFILE/session.conf):\n",
-           command->words, command->args, command->help, command->example);
+    printf("Usage: session %s%s%s [OPTIONS]\n\n%s\n\nExample:\n  %s\n\nOptions (each also in the "
+           "environment: --chain is SESSION_CHAIN):\n",
+           command->words, command->args[0] != 0 ? " " : "", command->args, command->help,
+           command->example);
     ses_config_help(keys);
 }
 
@@ -113,8 +115,9 @@ static enum ses_err command_run(struct cli *cli, const struct cli_command *comma
         return SES_OK;
     }
     if (cli->arg_cnt < command->arg_min || cli->arg_cnt > command->arg_max) {
-        return cli_fail(cli, SES_ERR_INVALID, "usage: session %s %s     (session %s --help)",
-                        command->words, command->args, command->words);
+        return cli_fail(cli, SES_ERR_INVALID, "usage: session %s%s%s     (session %s --help)",
+                        command->words, command->args[0] != 0 ? " " : "", command->args,
+                        command->words);
     }
     return command->run(cli);
 }
@@ -152,14 +155,17 @@ static int run_found(const struct cli_command *command, int argc, char **argv, i
 }
 
 /* A word that begins commands, with no command of its own: show those. */
-static int help_group(const char *word)
+static int help_group(const char *word, bool asked)
 {
+    FILE *to = asked ? stdout : stderr;
     bool found = false;
     for (size_t t = 0; t < SES_COUNT(tables); t++) {
         for (const struct cli_command *c = tables[t]; c->words != NULL; c++) {
             const size_t len = strlen(word);
             if (strncmp(c->words, word, len) == 0 && c->words[len] == ' ') {
-                fprintf(stderr, "  session %s %s\n      %s\n", c->words, c->args, c->help);
+                char usage[96];
+                snprintf(usage, sizeof usage, "%s %s", c->words, c->args);
+                fprintf(to, "  session %-44s %s\n", usage, c->help);
                 found = true;
             }
         }
@@ -168,7 +174,7 @@ static int help_group(const char *word)
         fprintf(stderr, "session: there is no command \"%.60s\"; session --help lists them\n",
                 word);
     }
-    return 2;
+    return found && asked ? 0 : 2;
 }
 
 int ses_cli_run(int argc, char **argv)
@@ -187,5 +193,8 @@ int ses_cli_run(int argc, char **argv)
     }
     int word_cnt = 0;
     const struct cli_command *command = command_find(argc, argv, &word_cnt);
-    return command == NULL ? help_group(argv[1]) : run_found(command, argc, argv, word_cnt);
+    if (command == NULL) {
+        return help_group(argv[1], argc == 3 && strcmp(argv[2], "--help") == 0);
+    }
+    return run_found(command, argc, argv, word_cnt);
 }
