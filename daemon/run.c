@@ -44,6 +44,10 @@ enum exit_code ses_exit_code(enum ses_err err)
         return EXIT_DONE;
     case SES_ERR_NOT_FOUND:
         return EXIT_NOT_FOUND;
+    case SES_ERR_EXISTS:
+    case SES_ERR_PASSPHRASE:
+    case SES_ERR_PERMISSION:
+        return EXIT_REFUSED;
     case SES_ERR_UNREACHABLE:
     case SES_ERR_TIMEOUT:
         return EXIT_UNREACHABLE;
@@ -522,7 +526,9 @@ enum exit_code ses_status_main(int argc, char **argv)
         json_dumpf(status, stdout, JSON_INDENT(2));
         putchar('\n');
     } else {
-        fprintf(stderr, "%s: the node does not answer at %s: %s\n", PROGRAM, url, note.text);
+        const bool reached = err != SES_ERR_UNREACHABLE && err != SES_ERR_TIMEOUT;
+        fprintf(stderr, "%s: the node does not answer at %s%s%s\n", PROGRAM, url,
+                reached ? ": " : "; check that it runs, and rpc-listen", reached ? note.text : "");
     }
     json_decref(status);
     ses_rpc_client_free(client);

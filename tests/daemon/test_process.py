@@ -160,7 +160,7 @@ def test_init(world):
     before = (data / "node.key").read_bytes()
     code, _, err = run("init", "--data", data, "--chain", world.chain, "--listen",
                        "/ip4/127.0.0.1/tcp/4001", "--no-passphrase")
-    assert code == 1 and "node already" in err, err
+    assert code == 4 and "node already" in err, err
     assert (data / "node.key").read_bytes() == before
 
 
