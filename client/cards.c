@@ -262,8 +262,9 @@ enum ses_err ses_client_find_card(struct ses_client *c, const struct ses_session
     inbox_of(&inbox, id);
     enum ses_err err = ses_client_fetch(c, &fetch, &inbox, SES_NS_CARD, false, NULL, note);
     if (err == SES_OK && !newest(c, &fetch, id, out, published_ms)) {
-        ses_note_set(note, "nobody knows a card for this Session ID: its owner must publish one "
-                           "(by receiving once), or hand it over as a file");
+        ses_note_set(note, "nobody knows a card for this Session ID: check that it is copied "
+                           "right; if it is, its owner must publish one (by receiving once), or "
+                           "hand it over as a file");
         err = SES_ERR_NOT_FOUND;
     }
     ses_fetch_free(&fetch);

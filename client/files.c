@@ -171,7 +171,9 @@ static enum ses_err check_file(const struct ses_buf *file, const char magic[8], 
 {
     struct ses_hash check;
     if (file->len < HEAD_BYTES || memcmp(file->bytes, magic, 7) != 0) {
-        ses_note_set(note, "%s is not a file of this kind", path);
+        ses_note_set(
+            note, "%s is damaged, or another program's: restore it from a backup, or move it away",
+            path);
         return SES_ERR_MALFORMED;
     }
     if (file->bytes[7] != (uint8_t)magic[7]) {

@@ -103,7 +103,7 @@ enum ses_client_ask { SES_CLIENT_ASK_UNLOCK, SES_CLIENT_ASK_NEW };
 struct ses_client_config {
     size_t size;         /* sizeof(struct ses_client_config) */
     const char *profile; /* directory; created with mode 0700 if its parent exists */
-    const char *chain;   /* chain RPC URLs, comma-separated: "http://127.0.0.1:9650/rpc". NULL:
+    const char *chain;   /* chain RPC URLs, comma-separated: "http://127.0.0.1:9652/rpc". NULL:
                             offline, network calls give SES_CLIENT_CONFIG */
     /* Asked when a call needs the identity and it is locked (never for unencrypted ones), or for a
      * new identity without an explicit passphrase. Writes a NUL-terminated passphrase of at most
