@@ -16,7 +16,7 @@ static const char usage[] =
     "       sessiond version | --help\n"
     "\n"
     "Example:\n"
-    "  sessiond init --data /var/lib/sessiond --chain http://127.0.0.1:9650/rpc \\\n"
+    "  sessiond init --data /var/lib/sessiond --chain http://127.0.0.1:9652/rpc \\\n"
     "      --listen /ip4/0.0.0.0/tcp/22020 --announce /ip4/203.0.113.5/tcp/22020 --no-passphrase\n"
     "  session node register --request /var/lib/sessiond/registration.json --stake 100\n"
     "  sessiond --config /var/lib/sessiond/sessiond.conf\n"
