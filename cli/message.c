@@ -141,8 +141,10 @@ static int outbox_line(void *cookie, const struct ses_client_sent *sent)
     if (cli->json) {
         return cli_print_json(cli, sent_json(sent)) == SES_OK ? 0 : 1;
     }
-    char when[32];
-    cli_time_text(when, sent->ts_ms);
+    char when[32] = "not sealed yet  "; /* until the recipient's card and the swarm are known */
+    if (sent->ts_ms > 0) {
+        cli_time_text(when, sent->ts_ms);
+    }
     printf("[%s] %-8s to %s", when,
            sent->state == SES_CLIENT_STORED    ? "stored"
            : sent->state == SES_CLIENT_PENDING ? "pending"

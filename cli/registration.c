@@ -188,7 +188,16 @@ enum ses_err cli_registration_submit(struct cli *cli, struct ses_rpc_client *cha
     send->signer = owner;
     send->node_auth = auth;
     send->node_auth_len = sizeof auth;
-    const enum ses_err err = cli_tx_submit(cli, chain, send, tx_id);
+    enum ses_err err = cli_tx_submit(cli, chain, send, tx_id);
     ses_free(send);
+    if (err == SES_ERR_SIGNATURE && reg->node_auth != NULL) {
+        struct sign_command c;
+        sign_command_make(&c, &reg->body);
+        err =
+            cli_fail(cli, err,
+                     "the node signed something else: run on its machine once more:  sessiond "
+                     "sign-registration --config %.120s --owner %s --stake %s --nonce %s --fee %s",
+                     reg->config, c.owner, c.stake, c.nonce, c.fee);
+    }
     return err;
 }
