@@ -207,8 +207,8 @@ def test_passphrase(world):
     assert b"correct horse" not in (data / "node.key").read_bytes()
     code, _, err = run("check-config", "--config", data / "sessiond.conf")
     assert code == 0, err
-    must_fail(data, 1, "passphrase", more=["--passphrase-file", wrong], command=["check-config"])
-    must_fail(data, 1, "passphrase", more=["--passphrase-file", wrong])
+    must_fail(data, 4, "passphrase", more=["--passphrase-file", wrong], command=["check-config"])
+    must_fail(data, 4, "passphrase", more=["--passphrase-file", wrong])
     conf = data / "sessiond.conf"
     conf.write_text(conf.read_text().replace("passphrase-file", "# passphrase-file"))
     must_fail(data, 1, "passphrase-file", command=["check-config"])

@@ -50,6 +50,29 @@ class Spine:
         assert sent["state"] == "stored", sent
         got = self.receive("--files", self.net.dir / "bob")
         assert Path(got[0]["path"]).read_bytes() == source.read_bytes()
+        self.net.session("send", self.bob, "--file", source, *self.net.profile("alice"))
+        with refused(1, "absent"):
+            self.receive("--files", self.net.dir / "absent")
+        kept = Path(self.receive()[0]["path"])
+        assert kept.parent == self.net.dir / "bob" / "files", kept
+        assert kept.read_bytes() == source.read_bytes()
+
+    def stdin_binary(self):
+        run = subprocess.run([self.net.bin / "session", "send", self.bob,
+                              *map(str, self.net.profile("alice"))],
+                             input=b"a\0b", capture_output=True, env=self.net.env, timeout=60)
+        assert run.returncode == 2 and b"--file" in run.stderr, run.stderr
+
+    def device(self):
+        """A device behind --out is written to; root must not replace it."""
+        card = self.net.dir / "device.card"
+        self.net.session("id", "card", "--out", card, *self.net.profile("bob"))
+        node = self.net.dir / "pipe"
+        os.mkfifo(node)
+        with subprocess.Popen(["cat", node], stdout=subprocess.PIPE) as reader:
+            self.net.session("id", "card", "--out", node, *self.net.profile("bob"))
+            got = reader.stdout.read()
+        assert node.is_fifo() and len(got) == card.stat().st_size > 3000
 
     def swarms(self):
         nodes = self.net.session("nodes")[0]["nodes"]
@@ -342,7 +365,8 @@ def disk_full(net):
 def run_spine(tap, bin_dir):
     with Net(bin_dir, "--nodes", "12") as net:
         s = Spine(net)
-        for name in ("people", "swarms", "text", "file", "watch", "audit", "seal_open", "transfer",
+        for name in ("people", "swarms", "text", "file", "stdin_binary", "device", "watch",
+                     "audit", "seal_open", "transfer",
                      "bad_ids", "unknown_recipient", "wrong_passphrase", "truncated_files",
                      "restore", "oversize", "chain_unreachable", "wrong_swarm", "clock", "no_stamp",
                      "malformed", "port_in_use", "registration", "remember_phrase", "survivors",
