@@ -14,13 +14,19 @@ struct chain_http {
 };
 struct ask {
     struct chain_http *chain;
-    enum { ASK_HEAD, ASK_REGISTRY, ASK_PARAMS } what;
+    enum { ASK_HEAD, ASK_REGISTRY, ASK_PARAMS, ASK_STANDING, ASK_SUBMIT } what;
     uint64_t since;
+    struct ses_node_id node_id;
+    uint32_t epochs;
+    uint8_t *tx;
+    size_t tx_len;
     union {
         ses_chain_head_fn *head;
         ses_chain_registry_fn *registry;
         void (*params)(void *cookie, enum ses_err err, const struct ses_chain_params *params,
                        const struct ses_note *note);
+        ses_chain_standing_fn *standing;
+        ses_chain_submit_fn *submit;
     } done;
     void *cookie;
     enum ses_err err;
@@ -29,6 +35,7 @@ struct ask {
     struct ses_chain_params params;
     struct ses_chain_registry registry;
     size_t row_cap;
+    struct ses_chain_standing *standing;
 };
 
 enum ses_err ses_chain_http_new(struct chain_http **out, const char *urls,
@@ -74,6 +81,30 @@ static enum ses_err take_row(void *cookie, const struct ses_registry_row *row,
     return SES_OK;
 }
 
+static enum ses_err get_standing(struct ses_rpc_client *client, struct ask *ask)
+{
+    struct ses_chain_standing *s = ask->standing;
+    SES_TRY(
+        ses_chain_get_challenges(client, &ask->node_id, ask->epochs, &s->challenges, &ask->note));
+    SES_TRY(ses_chain_get_node(client, &ask->node_id, &s->node, &ask->note));
+    const uint64_t epoch = s->challenges.duty.epoch;
+    if (s->node.swarm == SES_SWARM_NONE || epoch == 0) {
+        return SES_OK;
+    }
+    struct ses_committed *list = ses_alloc(SES_MEMBERS_MAX, sizeof *list);
+    SES_REQUIRE(list != NULL, SES_ERR_MEMORY);
+    const enum ses_err err = ses_chain_get_commitments(
+        client, s->node.swarm, epoch - 1, list, SES_MEMBERS_MAX, &s->swarm_commitments, &ask->note);
+    ses_free(list);
+    return err;
+}
+
+static enum ses_err submit(struct ses_rpc_client *client, struct ask *ask)
+{
+    struct ses_hash tx_id;
+    return ses_chain_submit(client, ask->tx, ask->tx_len, &tx_id, &ask->note);
+}
+
 static void ask_run(void *cookie)
 {
     struct ask *ask = cookie;
@@ -90,8 +121,22 @@ static void ask_run(void *cookie)
     case ASK_PARAMS:
         ask->err = ses_chain_get_params(client, &ask->params, &ask->note);
         break;
+    case ASK_STANDING:
+        ask->err = get_standing(client, ask);
+        break;
+    case ASK_SUBMIT:
+        ask->err = submit(client, ask);
+        break;
     }
     pthread_mutex_unlock(&ask->chain->lock);
+}
+
+static void ask_free(struct ask *ask)
+{
+    ses_free(ask->registry.rows);
+    ses_free(ask->standing);
+    ses_free(ask->tx);
+    ses_free(ask);
 }
 
 static void ask_done(void *cookie)
@@ -107,20 +152,30 @@ static void ask_done(void *cookie)
     case ASK_PARAMS:
         ask->done.params(ask->cookie, ask->err, &ask->params, &ask->note);
         break;
+    case ASK_STANDING:
+        ask->done.standing(ask->cookie, ask->err, ask->standing, &ask->note);
+        break;
+    case ASK_SUBMIT:
+        ask->done.submit(ask->cookie, ask->err, &ask->note);
+        break;
     }
-    ses_free(ask->registry.rows);
-    ses_free(ask);
+    ask_free(ask);
 }
 
+/* Takes over what `from` owns, also on an error. */
 static enum ses_err start(const struct ask *from)
 {
     struct ask *ask = ses_alloc(1, sizeof *ask);
-    SES_REQUIRE(ask != NULL, SES_ERR_MEMORY);
+    if (ask == NULL) {
+        ses_free(from->standing);
+        ses_free(from->tx);
+        return SES_ERR_MEMORY;
+    }
     *ask = *from;
     const struct ses_loop *loop = ask->chain->loop;
     const enum ses_err err = loop->work(loop->ctx, ask_run, ask_done, ask);
     if (err != SES_OK) {
-        ses_free(ask);
+        ask_free(ask);
     }
     return err;
 }
@@ -142,6 +197,34 @@ static enum ses_err chain_registry(void *ctx, uint64_t since_epoch, ses_chain_re
     return start(&ask);
 }
 
+static enum ses_err chain_standing(void *ctx, const struct ses_node_id *node_id, uint32_t epochs,
+                                   ses_chain_standing_fn *done, void *cookie)
+{
+    const struct ask ask = {.chain = ctx,
+                            .what = ASK_STANDING,
+                            .node_id = *node_id,
+                            .epochs = epochs,
+                            .standing = ses_alloc(1, sizeof(struct ses_chain_standing)),
+                            .done.standing = done,
+                            .cookie = cookie};
+    SES_REQUIRE(ask.standing != NULL, SES_ERR_MEMORY);
+    return start(&ask);
+}
+
+static enum ses_err chain_submit(void *ctx, const uint8_t *tx, size_t len,
+                                 ses_chain_submit_fn *done, void *cookie)
+{
+    const struct ask ask = {.chain = ctx,
+                            .what = ASK_SUBMIT,
+                            .tx = ses_alloc(len + 1, 1),
+                            .tx_len = len,
+                            .done.submit = done,
+                            .cookie = cookie};
+    SES_REQUIRE(ask.tx != NULL, SES_ERR_MEMORY);
+    memcpy(ask.tx, tx, len);
+    return start(&ask);
+}
+
 enum ses_err ses_chain_http_params(struct chain_http *chain,
                                    void (*done)(void *cookie, enum ses_err err,
                                                 const struct ses_chain_params *params,
@@ -155,7 +238,11 @@ enum ses_err ses_chain_http_params(struct chain_http *chain,
 
 struct ses_chain ses_chain_http_face(struct chain_http *chain)
 {
-    return (struct ses_chain){.ctx = chain, .head = chain_head, .registry = chain_registry};
+    return (struct ses_chain){.ctx = chain,
+                              .head = chain_head,
+                              .registry = chain_registry,
+                              .standing = chain_standing,
+                              .submit = chain_submit};
 }
 
 /* ---- the file ---- */

@@ -174,8 +174,10 @@ static void apply_maps(struct ses_daemon *d)
     ses_members_pump(d);
 }
 
-void ses_daemon_install(struct ses_daemon *d, struct ses_map *map)
+void ses_daemon_install(struct ses_daemon *d, struct ses_map *map, struct ses_plan *plan)
 {
+    ses_free(d->epochs.plan);
+    d->epochs.plan = plan;
     ses_logf(d->p.log, SES_LOG_INFO, MODULE, "map epoch=%" PRIu64 " nodes=%u swarms=%u", map->epoch,
              map->node_cnt, map->num_swarms);
     if (d->map != NULL && d->map->epoch == map->epoch) {
@@ -310,6 +312,14 @@ static void set_times(struct ses_daemon *d)
     d->times.freeze_s = c->params.freeze_seconds;
 }
 
+/* For the map of a former run; later ones come with theirs. */
+static enum ses_err plan_map(struct ses_daemon *d)
+{
+    d->epochs.plan = ses_alloc(1, sizeof *d->epochs.plan);
+    SES_REQUIRE(d->epochs.plan != NULL, SES_ERR_MEMORY);
+    return ses_plan_make(d->epochs.plan, d->map, &d->p.node_id, &d->p.chain_params);
+}
+
 static enum ses_err start(struct ses_daemon *d, struct ses_note *note)
 {
     SES_TRY(claim_store(d, note));
@@ -319,12 +329,13 @@ static enum ses_err start(struct ses_daemon *d, struct ses_note *note)
     d->map = load_map(d, "map");
     d->previous = load_map(d, "map-previous");
     if (d->map != NULL) {
+        SES_TRY(plan_map(d));
         apply_maps(d);
     }
     d->debts.spilled = true; /* takes up what a former run left */
     ses_debts_reload(d);
     ses_follow_start(d);
-    return SES_OK;
+    return ses_epochs_start(d);
 }
 
 enum ses_err ses_daemon_new(struct ses_daemon **out, const struct ses_daemon_params *params,
@@ -356,6 +367,7 @@ static void close_all(void *cookie)
     d->drain_timer = NULL;
     d->closing = true;
     ses_follow_stop(d);
+    ses_epochs_stop(d);
     d->p.loop->timer_stop(d->p.loop->ctx, d->tick);
     d->tick = NULL;
     ses_debts_answer_all(d);
@@ -405,6 +417,7 @@ void ses_daemon_free(struct ses_daemon *d)
     SES_ASSERT(d->busy == 0);
     d->p.loop->timer_stop(d->p.loop->ctx, d->drain_timer);
     ses_follow_stop(d);
+    ses_epochs_free(d);
     ses_members_free(d);
     ses_debts_free(d);
     ses_atlas_free(d->map);

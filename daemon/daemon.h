@@ -26,6 +26,17 @@ struct ses_chain_registry {
     struct ses_map_node *rows; /* from ses_alloc; whoever takes them sets this to NULL */
     uint32_t row_cnt;
 };
+/* Where a node stands with the chain: what it owes and has done in the running epoch, what was said
+ * of the epochs before, and its record. */
+struct ses_chain_standing {
+    struct ses_chain_challenges challenges;
+    struct ses_node node;
+    uint32_t swarm_commitments; /* of its swarm in the epoch before; 0 without a seat */
+};
+typedef void ses_chain_standing_fn(void *cookie, enum ses_err err,
+                                   const struct ses_chain_standing *standing,
+                                   const struct ses_note *note);
+typedef void ses_chain_submit_fn(void *cookie, enum ses_err err, const struct ses_note *note);
 typedef void ses_chain_head_fn(void *cookie, enum ses_err err, const struct ses_chain_head *head,
                                const struct ses_note *note);
 typedef void ses_chain_registry_fn(void *cookie, enum ses_err err,
@@ -37,6 +48,19 @@ struct ses_chain {
     /* Rows changed after `since_epoch`; UINT64_MAX: all. */
     enum ses_err (*registry)(void *ctx, uint64_t since_epoch, ses_chain_registry_fn *done,
                              void *cookie);
+    /* Judgements of up to `epochs` epochs. NULL: a chain that is only followed; no duty is done. */
+    enum ses_err (*standing)(void *ctx, const struct ses_node_id *node_id, uint32_t epochs,
+                             ses_chain_standing_fn *done, void *cookie);
+    /* `tx` is copied. SES_OK: it waits for its block; ERR_EXISTS: it, or another of its kind for
+     * this epoch, waits or stands in one already. */
+    enum ses_err (*submit)(void *ctx, const uint8_t *tx, size_t len, ses_chain_submit_fn *done,
+                           void *cookie);
+};
+
+/* Secrets of the node besides its signing key; all derive from the key file. */
+struct ses_node_secrets {
+    struct ses_secret32 reveal; /* the reveals of its commitments are functions of it */
+    struct ses_secret32 wrap;   /* seals the seeds of rotated encryption keys in the store */
 };
 
 /* ---- limits; zeros take the defaults in brackets ---- */
@@ -60,9 +84,12 @@ struct ses_daemon_params {
     struct ses_chain chain;
     struct ses_chain_params chain_params; /* of the genesis: never change */
     struct ses_node_id node_id;
-    const struct ses_dsa_private *key; /* the node's: signs probes' answers and transactions */
-    uint64_t capacity_bytes;           /* sets the volume budget of a replicating member */
-    const char *agent;                 /* "sessiond/0.1.0"; outlives the daemon */
+    const struct ses_dsa_private *key;      /* the node's: signs probes' answers and transactions */
+    const struct ses_node_secrets *secrets; /* outlive the daemon; NULL: no duty is done */
+    const struct ses_endpoint *endpoint;    /* to be listed by the registry; NULL: as it is */
+    uint64_t rotate_seconds;                /* age of an encryption key; 0: it is kept */
+    uint64_t capacity_bytes;                /* sets the volume budget of a replicating member */
+    const char *agent;                      /* "sessiond/0.1.0"; outlives the daemon */
     struct ses_daemon_limits limits;
 };
 
@@ -120,6 +147,7 @@ struct ses_daemon_stats {
     uint64_t replicated_out, replicated_in, replicate_refused; /* records */
     uint64_t receipts_valid, receipts_invalid;
     uint64_t probes_answered, probes_sent, probes_failed;
+    uint64_t misses; /* epochs, as far as the chain said so since start */
     uint64_t debts_spilled, debts_expired, limits_hit;
     struct ses_latency store_latency, retrieve_latency;
 };
@@ -157,6 +185,32 @@ struct ses_daemon_status {
 };
 /* `out` is about 12 KiB: not for a small stack. */
 void ses_daemon_status(const struct ses_daemon *d, struct ses_daemon_status *out);
+
+/* The secret of an encryption key of this node that the registry lists or listed in the epoch
+ * before, if it is not the key file's; ERR_NOT_FOUND. The caller wipes it. */
+SES_CHECKED enum ses_err ses_daemon_kem_seed(const struct ses_daemon *d,
+                                             const struct ses_kem_pk *pk, struct ses_kem_seed *out);
+
+/* What this node owed in an epoch, what it did, what the chain said, and why something is lacking.
+ * Kept over restarts. */
+#define SES_REPORTS_MAX 24u
+#define SES_WHY_MAX 160u
+struct ses_report {
+    uint64_t epoch;
+    bool owes_commitment, owes_response;
+    bool committed, responded;   /* in a block */
+    uint64_t commitment_sent_ms; /* unix: when the chain took it first; 0: never */
+    uint64_t response_sent_ms;
+    uint64_t count, bytes;        /* that were committed to */
+    uint8_t owed_cnt, opened_cnt; /* openings */
+    uint16_t target_cnt, reached_cnt;
+    bool judged;                                                 /* the chain's word is in: */
+    struct ses_judgement judgement;                              /* causes 0: it passed */
+    char commitment_why[SES_WHY_MAX], response_why[SES_WHY_MAX]; /* empty: nothing to tell */
+};
+/* By epoch, the running one last; borrowed until the loop runs again. */
+const struct ses_report *ses_daemon_reports(const struct ses_daemon *d, uint32_t *cnt);
+json_t *ses_reports_json(const struct ses_report *reports, uint32_t cnt);
 const struct ses_daemon_stats *ses_daemon_stats(const struct ses_daemon *d);
 
 /* Texts for the local port. New references; NULL without memory. */

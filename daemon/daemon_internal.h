@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/daemon.h"
+#include "daemon/epoch.h"
 
 #define MODULE "daemon"
 #define LINKS_MAX (SES_MEMBERS_MAX) /* slots; a bit each in struct debt */
@@ -318,6 +319,7 @@ struct ses_daemon {
     struct watchers watchers;
     struct meters meters;
     struct probes probes;
+    struct epochs epochs;
     struct follow follow;
     struct ses_daemon_stats stats;
     struct ses_timer *tick;
@@ -351,8 +353,8 @@ SES_CHECKED enum ses_err ses_daemon_work(struct ses_daemon *d, void (*run)(void 
  * clients share among themselves: they cannot crowd out the members. */
 bool ses_daemon_client_begin(struct ses_daemon *d);
 void ses_daemon_client_end(struct ses_daemon *d);
-/* Takes over `map` as the current one. */
-void ses_daemon_install(struct ses_daemon *d, struct ses_map *map);
+/* Takes over `map` as the current one, with its plan. */
+void ses_daemon_install(struct ses_daemon *d, struct ses_map *map, struct ses_plan *plan);
 /* Whether our swarm serves `digest` under the current map, or under the previous one. */
 bool ses_daemon_serves(const struct ses_daemon *d, const struct ses_hash *digest, bool previous);
 /* A member of our swarm under either map. */

@@ -10,8 +10,10 @@ struct build {
     struct ses_daemon *d;
     struct ses_chain_registry delta;
     const struct ses_map *old; /* stays while asking: only we replace it */
-    struct ses_hash chain_id;
+    const struct ses_node_id *node_id;
+    const struct ses_chain_params *chain;
     struct ses_map *map;
+    struct ses_plan *plan;
     enum ses_err err;
 };
 
@@ -68,7 +70,10 @@ static void succeeded(struct ses_daemon *d)
 static void build_run(void *cookie)
 {
     struct build *b = cookie;
-    b->err = ses_atlas_build(&b->map, b->old, &b->delta, &b->chain_id);
+    b->err = ses_atlas_build(&b->map, b->old, &b->delta, &b->chain->chain_id);
+    if (b->err == SES_OK) {
+        b->err = ses_plan_make(b->plan, b->map, b->node_id, b->chain);
+    }
 }
 
 static void build_done(void *cookie)
@@ -80,14 +85,16 @@ static void build_done(void *cookie)
                  b->delta.header.epoch);
     if (b->err == SES_OK && !d->closing) {
         d->follow.refetch = false;
-        ses_daemon_install(d, b->map);
+        ses_daemon_install(d, b->map, b->plan);
         b->map = NULL;
+        b->plan = NULL;
         succeeded(d);
     } else {
         d->follow.refetch = true;
         failed(d, b->err, &note);
     }
     ses_atlas_free(b->map);
+    ses_free(b->plan);
     ses_free(b->delta.rows);
     ses_free(b);
     ses_daemon_release(d);
@@ -96,7 +103,10 @@ static void build_done(void *cookie)
 static void start_build(struct ses_daemon *d, struct ses_chain_registry *registry, bool full)
 {
     struct build *b = ses_alloc(1, sizeof *b);
-    if (b == NULL) {
+    struct ses_plan *plan = ses_alloc(1, sizeof *plan);
+    if (b == NULL || plan == NULL) {
+        ses_free(b);
+        ses_free(plan);
         failed(d, SES_ERR_MEMORY, NULL);
         return;
     }
@@ -104,10 +114,13 @@ static void start_build(struct ses_daemon *d, struct ses_chain_registry *registr
     b->delta = *registry;
     registry->rows = NULL;
     b->old = full ? NULL : d->map;
-    b->chain_id = d->p.chain_params.chain_id;
+    b->plan = plan;
+    b->node_id = &d->p.node_id;
+    b->chain = &d->p.chain_params;
     const enum ses_err err = ses_daemon_work(d, build_run, build_done, b);
     if (err != SES_OK) {
         ses_free(b->delta.rows);
+        ses_free(b->plan);
         ses_free(b);
         failed(d, err, NULL);
     }

@@ -104,6 +104,14 @@ static enum ses_err open_vault(struct node_keys *keys, const struct settings *s,
     return err;
 }
 
+static void derive_secret(struct ses_secret32 *out, const struct node_keys *keys,
+                          const char *custom)
+{
+    ses_kmac256(out->bytes, sizeof out->bytes, keys->secret->dsa.bytes,
+                sizeof keys->secret->dsa.bytes,
+                SES_PARTS(SES_PART(keys->node_id.bytes, sizeof keys->node_id.bytes)), custom);
+}
+
 static enum ses_err derive(struct node_keys *keys)
 {
     struct ses_kem_private *kem = NULL;
@@ -114,6 +122,10 @@ static enum ses_err derive(struct node_keys *keys)
     ses_kem_private_free(kem);
     ses_ed25519_pk(&keys->peer_pk, &keys->secret->peer);
     ses_node_id_of(&keys->node_id, &keys->public_keys.public_key);
+    keys->derived = ses_secret_alloc(sizeof *keys->derived);
+    SES_REQUIRE(keys->derived != NULL, SES_ERR_MEMORY);
+    derive_secret(&keys->derived->reveal, keys, "session/node-reveal-key/v1");
+    derive_secret(&keys->derived->wrap, keys, "session/node-wrap-key/v1");
     return SES_OK;
 }
 
@@ -136,6 +148,7 @@ enum ses_err ses_node_keys_load(struct node_keys *keys, const struct settings *s
 void ses_node_keys_close(struct node_keys *keys)
 {
     ses_secret_free(keys->secret);
+    ses_secret_free(keys->derived);
     ses_dsa_private_free(keys->dsa);
     memset(keys, 0, sizeof *keys);
 }

@@ -141,6 +141,13 @@ static json_t *method_replication(void *cookie, json_t *params, struct ses_rpc_e
     return pick(cookie, names, error);
 }
 
+static json_t *method_challenges(void *cookie, json_t *params, struct ses_rpc_error *error)
+{
+    static const char *const names[] = {"nodeId", "epoch", "swarm", "challenges", NULL};
+    (void)params;
+    return pick(cookie, names, error);
+}
+
 static json_t *method_storage(void *cookie, json_t *params, struct ses_rpc_error *error)
 {
     struct question q = {.what = ASK_STORAGE};
@@ -178,6 +185,7 @@ FORWARDED(SES_X)
 static const struct ses_rpc_method methods[] = {
     {"sessiond.status", method_status, false},
     {"sessiond.swarm", method_swarm, false},
+    {"sessiond.challenges", method_challenges, false},
     {"sessiond.storage", method_storage, false},
     {"sessiond.peers", method_peers, false},
     {"sessiond.replication", method_replication, false},

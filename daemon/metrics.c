@@ -57,6 +57,7 @@ static void add_counters(struct text *t, const struct ses_daemon_stats *s)
         {"probes_answered_total", "probes of testers answered", s->probes_answered},
         {"probes_sent_total", "probes sent to nodes under test", s->probes_sent},
         {"probes_failed_total", "probes without a valid answer", s->probes_failed},
+        {"missed_epochs_total", "epochs that the chain judged as missed", s->misses},
         {"attached_total", "stores that joined a running one", s->attached},
         {"deletes_total", "delete requests", s->deletes},
         {"retrieves_total", "retrieve requests", s->retrieves},

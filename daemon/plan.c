@@ -12,6 +12,7 @@
 #define PROBE_WAIT_SHARE 8u
 #define PROBE_AGAIN_SHARE 32u
 #define RESEND_BLOCKS 3u
+#define GIVE_UP_SHARE 20u /* so much before the end, or three blocks */
 
 static uint64_t clamp(uint64_t value, uint64_t least, uint64_t most)
 {
@@ -44,6 +45,7 @@ static void set_times(struct ses_plan *plan, const struct ses_node_id *self,
     }
     const uint64_t window_ms = last_ms > len_ms / 2 ? last_ms - len_ms / 2 : 0;
     plan->respond_ms = plan->start_ms + len_ms / 2 + offset_of("respond-at", window_ms, self);
+    plan->give_up_ms = plan->end_ms - clamp(len_ms / GIVE_UP_SHARE, 3 * block_ms, len_ms / 2);
     plan->probe_wait_ms = clamp(len_ms / PROBE_WAIT_SHARE, PROBE_WAIT_MIN_MS, PROBE_WAIT_MAX_MS);
     plan->probe_again_ms = len_ms / PROBE_AGAIN_SHARE;
     plan->probe_end_ms = plan->respond_ms - plan->probe_again_ms;

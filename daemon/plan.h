@@ -27,7 +27,8 @@ struct ses_plan {
     uint64_t swarm_from_epoch;
     uint64_t start_ms, end_ms; /* T_n, T_n+1; all times are unix ms */
     uint64_t commit_ms, respond_ms;
-    uint64_t probe_wait_ms;            /* for one answer */
+    uint64_t give_up_ms;    /* later, a response goes as it is: too late is worse than incomplete */
+    uint64_t probe_wait_ms; /* for one answer */
     uint64_t probe_again_ms;           /* between attempts */
     uint64_t probe_end_ms;             /* no attempt after this */
     uint64_t resend_ms;                /* between submissions of one transaction */

@@ -36,6 +36,7 @@ struct settings {
     uint64_t capacity;
     uint64_t connections_max;
     uint64_t store_rate, read_rate;
+    uint64_t key_hours;
     uint32_t listen_cnt, announce_cnt;
     char listen[SETTINGS_ADDRS_MAX][SES_MULTIADDR_TEXT_MAX];
     char announce[SETTINGS_ADDRS_MAX][SES_MULTIADDR_TEXT_MAX];
@@ -63,7 +64,8 @@ struct node_secret {
     struct ses_ed25519_seed peer;
 };
 struct node_keys {
-    struct node_secret *secret; /* guarded memory */
+    struct node_secret *secret;       /* guarded memory */
+    struct ses_node_secrets *derived; /* guarded memory */
     struct ses_dsa_private *dsa;
     struct ses_node_keys public_keys;
     struct ses_ed25519_pk peer_pk;
@@ -126,7 +128,7 @@ struct local_rpc_params {
     const char *chain_urls;
     const struct ses_log *log;
     /* On the loop. */
-    json_t *(*status)(void *cookie);  /* whole object with "links" */
+    json_t *(*status)(void *cookie);  /* whole object with "links" and "challenges" */
     json_t *(*storage)(void *cookie); /* NULL: not open yet */
     char *(*metrics)(void *cookie);
     bool (*ready)(void *cookie, struct ses_note *why);

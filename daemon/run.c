@@ -23,6 +23,7 @@ struct program {
     struct ses_uv *uv;
     struct local_rpc *rpc;
     struct chain_http *chain;
+    struct ses_endpoint endpoint; /* as configured */
     struct ses_chain_params chain_params;
     struct ses_disk disk;
     bool disk_open;
@@ -102,9 +103,9 @@ static json_t *waiting_json(struct program *p)
 {
     char id[SES_ID_TEXT_MAX];
     ses_node_id_text(id, &p->keys.node_id);
-    return json_pack("{s:s, s:s, s:b, s:s, s:b, s:n, s:[], s:s}", "nodeId", id, "version",
+    return json_pack("{s:s, s:s, s:b, s:s, s:b, s:n, s:[], s:[], s:s}", "nodeId", id, "version",
                      SES_VERSION, "registered", false, "chain", p->waiting.text, "chainOk", false,
-                     "swarm", "links", "advice", p->waiting.text);
+                     "swarm", "links", "challenges", "advice", p->waiting.text);
 }
 
 static json_t *on_status(void *cookie)
@@ -118,6 +119,9 @@ static json_t *on_status(void *cookie)
     struct ses_host_stats host;
     ses_host_stats(p->host, &host);
     if (json != NULL) {
+        uint32_t report_cnt = 0;
+        const struct ses_report *reports = ses_daemon_reports(p->daemon, &report_cnt);
+        json_object_set_new(json, "challenges", ses_reports_json(reports, report_cnt));
         json_object_set_new(json, "links", ses_members_json(p->status));
         json_object_set_new(json, "replicas", json_integer(p->status->replicas));
         json_object_set_new(json, "connections", ses_json_u64(host.connections));
@@ -299,6 +303,9 @@ static enum ses_err open_daemon(struct program *p, struct ses_note *note)
         .chain_params = p->chain_params,
         .node_id = p->keys.node_id,
         .key = p->keys.dsa,
+        .secrets = p->keys.derived,
+        .endpoint = &p->endpoint,
+        .rotate_seconds = p->s.key_hours * 3600,
         .capacity_bytes = p->s.capacity,
         .agent = PROGRAM "/" SES_VERSION,
         .limits = {.store_rate = (uint32_t)p->s.store_rate, .read_rate = (uint32_t)p->s.read_rate},
@@ -410,6 +417,7 @@ static enum ses_err begin(struct program *p, struct ses_note *note)
     p->status = ses_alloc(1, sizeof *p->status);
     SES_REQUIRE(p->status != NULL, SES_ERR_MEMORY);
     SES_TRY(ses_node_keys_load(&p->keys, &p->s, note));
+    SES_TRY(ses_endpoint_make(&p->endpoint, &p->s, &p->keys.peer_pk, note));
     SES_TRY(ses_uv_new(&p->uv));
     SES_TRY(watch_signals(p));
     ses_note_set(&p->waiting, "waiting for the chain");

@@ -59,6 +59,7 @@ static void check_moments(const struct ses_chain_params *chain)
     TAP_OK(plan.respond_ms <= plan.start_ms + len_ms / 10 * 9);
     TAP_OK(plan.respond_ms + 3 * block_ms <= plan.end_ms);
     TAP_OK(plan.probe_end_ms < plan.respond_ms);
+    TAP_OK(plan.give_up_ms >= plan.respond_ms && plan.give_up_ms < plan.end_ms);
     for (uint16_t i = 0; i < plan.target_cnt; i++) {
         TAP_OK(plan.targets[i].at_ms >= plan.start_ms + len_ms / 20);
         TAP_OK(plan.targets[i].at_ms < plan.probe_end_ms); /* there is time for a second attempt */

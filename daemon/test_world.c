@@ -334,10 +334,13 @@ void world_start(struct world *w, uint32_t index)
         .store = node->store,
         .random = w->random,
         .log = w->log,
-        .chain = {.ctx = w, .head = chain_head, .registry = chain_registry},
+        .chain = w->chain,
         .chain_params = w->chain_params,
         .node_id = node->net->self.node_id,
         .key = node->key,
+        .secrets = &node->secrets,
+        .endpoint = node->endpoint,
+        .rotate_seconds = node->rotate_seconds,
         .capacity_bytes = node->capacity_bytes != 0 ? node->capacity_bytes : (uint64_t)1 << 40,
         .agent = "sessiond/test",
         .limits = node->limits,
@@ -394,6 +397,7 @@ static void node_keys(struct world *w, struct world_node *node, struct ses_map_n
     char address[64];
     ses_random_fill(w->random, dsa_seed.bytes, sizeof dsa_seed.bytes);
     ses_random_fill(w->random, kem_seed.bytes, sizeof kem_seed.bytes);
+    ses_random_fill(w->random, &node->secrets, sizeof node->secrets);
     SES_ASSERT(ses_dsa_private_new(&node->key, &dsa_seed) == SES_OK);
     SES_ASSERT(ses_kem_private_new(&kem, &kem_seed) == SES_OK);
     ses_dsa_private_pk(node->key, &row->keys.public_key);
@@ -463,7 +467,20 @@ static void quiet(void *ctx, enum ses_log_level level, const char *module, const
     }
 }
 
+/* The map itself is the chain. */
+static void found_map(void *cookie, struct world *w)
+{
+    (void)cookie;
+    w->chain = (struct ses_chain){.ctx = w, .head = chain_head, .registry = chain_registry};
+}
+
 struct world *world_new(uint32_t node_cnt, uint32_t num_swarms)
+{
+    return world_new_upon(node_cnt, num_swarms, found_map, NULL);
+}
+
+struct world *world_new_upon(uint32_t node_cnt, uint32_t num_swarms,
+                             void (*found)(void *cookie, struct world *w), void *cookie)
 {
     static const struct ses_log log = {.level = SES_LOG_INFO, .write = quiet};
     struct world *w = ses_alloc(1, sizeof *w);
@@ -484,6 +501,7 @@ struct world *world_new(uint32_t node_cnt, uint32_t num_swarms)
     w->height = 1000;
     ses_random_fill(w->random, w->map.seed.bytes, 32);
     nodes_make(w, node_cnt);
+    found(cookie, w);
     for (uint32_t i = 0; i < node_cnt; i++) {
         world_start(w, i);
     }

@@ -20,6 +20,7 @@ struct world_node {
     uint32_t index;
     char dir[128];
     struct ses_dsa_private *key;
+    struct ses_node_secrets secrets;
     int64_t skew_ms;
     struct ses_loop loop;
     struct world_net *net;
@@ -29,6 +30,8 @@ struct world_node {
     uint64_t quota_bytes;      /* 0: the parameter's */
     uint64_t capacity_bytes;   /* 0: 1 TiB */
     struct ses_daemon_limits limits;
+    uint64_t rotate_seconds;             /* of the encryption key; 0: never */
+    const struct ses_endpoint *endpoint; /* NULL: what the registry lists */
     bool fatal;
     bool done; /* scratch of stopping */
 };
@@ -44,6 +47,7 @@ struct world {
     uint64_t *changed;  /* epoch in which a row changed last */
     uint64_t height;
     bool chain_down;
+    struct ses_chain chain; /* with `head`: a real one stands behind the daemons */
     struct world_node nodes[WORLD_NODES_MAX];
     uint32_t node_cnt;
     struct world_net *nets;
@@ -54,6 +58,10 @@ struct world {
 
 /* Nodes are registered, seated (i mod num_swarms) and running, their members connected. */
 struct world *world_new(uint32_t node_cnt, uint32_t num_swarms);
+/* The same upon another chain: `found` is called once the nodes have their keys (map) and before
+ * they start, and sets `chain` and `chain_params`. The map stays what world_target looks into. */
+struct world *world_new_upon(uint32_t node_cnt, uint32_t num_swarms,
+                             void (*found)(void *cookie, struct world *w), void *cookie);
 void world_free(struct world *w);
 void world_run(struct world *w, uint64_t ms);
 /* Runs until cond; false after max_ms. */
