@@ -26,6 +26,13 @@ static enum ses_err open_chunk(struct ses_chunk *out, const struct ses_record_co
     size_t path_cnt;
     const uint32_t len = record->payload_bytes;
     const uint32_t cnt = (len + SES_CHUNK_BYTES - 1) / SES_CHUNK_BYTES;
+    *out = (struct ses_chunk){.header_hash = record->ids.header_hash,
+                              .payload_root = record->ids.payload_root,
+                              .payload_bytes = len,
+                              .number = (uint16_t)number};
+    if (len == 0 && number == 0) {
+        return SES_OK; /* an empty payload is opened by the parts of its id alone */
+    }
     SES_REQUIRE(number < cnt, SES_ERR_INVALID);
     for (uint32_t i = 0; i < cnt; i++) {
         chunk_hash(&hashes[i], record->payload, len, i);
@@ -33,13 +40,9 @@ static enum ses_err open_chunk(struct ses_chunk *out, const struct ses_record_co
     ses_mt_path(path, &path_cnt, hashes, cnt, number);
     SES_ASSERT(path_cnt <= SES_CHUNK_PATH_MAX);
     const uint32_t left = len - number * SES_CHUNK_BYTES;
-    *out = (struct ses_chunk){.header_hash = record->ids.header_hash,
-                              .payload_root = record->ids.payload_root,
-                              .payload_bytes = len,
-                              .number = (uint16_t)number,
-                              .bytes = record->payload + number * SES_CHUNK_BYTES,
-                              .len = (uint16_t)(left < SES_CHUNK_BYTES ? left : SES_CHUNK_BYTES),
-                              .path_cnt = (uint8_t)path_cnt};
+    out->bytes = record->payload + number * SES_CHUNK_BYTES;
+    out->len = (uint16_t)(left < SES_CHUNK_BYTES ? left : SES_CHUNK_BYTES);
+    out->path_cnt = (uint8_t)path_cnt;
     memcpy(out->path, path, path_cnt * sizeof *path);
     return SES_OK;
 }

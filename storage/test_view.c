@@ -359,8 +359,14 @@ static void test_chunks(void)
                     ses_mt_root_of_path(&root, &leaf, n, cnt, ask.chunk.path, ask.chunk.path_cnt));
             TAP_BYTES(record.ids.payload_root.bytes, root.bytes, 32);
         }
-        ask_chunk(&kit, &ask, &record.ids.id, cnt);
+        ask_chunk(&kit, &ask, &record.ids.id, cnt > 0 ? cnt : 1);
         TAP_ERR(SES_ERR_INVALID, ask.err);
+        if (cnt == 0) { /* opened by the parts of its id */
+            ask_chunk(&kit, &ask, &record.ids.id, 0);
+            TAP_ERR(SES_OK, ask.err);
+            TAP_EQ(0, ask.chunk.len + ask.chunk.path_cnt);
+            TAP_BYTES(record.ids.header_hash.bytes, ask.chunk.header_hash.bytes, 32);
+        }
         kit_record_free(&record);
     }
     const struct ses_hash none = {{1}};

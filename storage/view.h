@@ -137,8 +137,8 @@ struct ses_chunk {
     uint8_t path_cnt;
 };
 /* Chunk `number` of a record, deleted ones too as long as a snapshot shows kind 0. ERR_NOT_FOUND at
- * once; ERR_INVALID in the callback for a chunk that the payload does not have, ERR_CHECKSUM if its
- * bytes are damaged. */
+ * once; ERR_INVALID in the callback for a chunk that the payload does not have (an empty one has
+ * number 0, of no bytes), ERR_CHECKSUM if its bytes are damaged. */
 SES_CHECKED enum ses_err
 ses_store_chunk(struct ses_store *store, const struct ses_hash *id, uint32_t number,
                 void (*on_done)(void *cookie, enum ses_err err, const struct ses_chunk *chunk),
