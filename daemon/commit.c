@@ -33,7 +33,7 @@ void ses_reveal_of(struct ses_hash *out, const struct ses_daemon *d, uint64_t ep
 /* The secret of our last commitment in a block: usually that of the epoch before. */
 static enum ses_err find_reveal(struct ses_hash *out, const struct commit_job *job)
 {
-    static const struct ses_hash none;
+    static const struct ses_hash none = {{0}};
     struct ses_hash hash;
     if (ses_equal(&job->next_commit, &none, sizeof none)) {
         ses_random_fill(job->d->p.random, out->bytes, sizeof out->bytes);
