@@ -1,5 +1,5 @@
 /* The inbox store: durable inserts beside the bare append + fdatasync of the same bytes, reading,
- * and memory per record.
+ * memory per record, recovery, and the forest over all of it.
  *
  *     bench_storage [DIRECTORY [RECORDS_FOR_MEMORY]]
  *
@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "storage/storage.h"
-#include "storage/test_kit.h"
+#include "storage/test_ask.h"
 
 #define PAYLOAD 8192u
 #define LOG_BYTES (88u + PAYLOAD)
@@ -261,6 +261,83 @@ static void bench_memory(uint32_t cnt)
     printf("close and open again      %12.2f s\n", (double)(ses_mono_ns() - open_begin) / 1e9);
 }
 
+/* ---- the forest ---- */
+static struct ask ask;
+
+static double ms_since(uint64_t begin)
+{
+    return (double)(ses_mono_ns() - begin) / 1e6;
+}
+
+static void bench_one_more(void)
+{
+    const struct kit_spec spec = {.n = 77,
+                                  .inbox = 77,
+                                  .ts_ms = ses_now_ms(ses_clock_system()),
+                                  .payload_bytes = 64,
+                                  .ttl_class = 3};
+    SES_ASSERT(kit_put(&kit, &spec, KIT_REPLICA, NULL) == SES_OK);
+    const uint64_t begin = ses_mono_ns();
+    ask_segments(&kit, &ask, NULL, ask.changed - 1);
+    printf("  sums after one insert   %12.2f ms (%zu changed)\n", ms_since(begin), ask.segment_cnt);
+}
+
+static void bench_snapshot(uint64_t epoch, const char *what)
+{
+    SES_ASSERT(ses_store_seal(kit.store, (int64_t)epoch) == SES_OK);
+    const uint64_t begin = ses_mono_ns();
+    ask_snapshot(&kit, &ask, epoch, 0, 1);
+    SES_ASSERT(ask.err == SES_OK);
+    printf("  snapshot, %s %12.2f ms (%llu leaves)\n", what, ms_since(begin),
+           (unsigned long long)ask.snapshot.count);
+}
+
+static void bench_proofs(uint64_t epoch, const char *what)
+{
+    struct ses_view view;
+    double sum = 0;
+    size_t bytes = 0;
+    ask_view_of(&view, epoch);
+    for (uint32_t i = 0; i < 100; i++) {
+        uint64_t positions[2] = {i * 7919 % ask.snapshot.count, ask.snapshot.count - 1 - i};
+        const bool swap = positions[0] > positions[1];
+        const uint64_t t = positions[0];
+        positions[0] = swap ? positions[1] : t;
+        positions[1] = swap ? t : positions[1];
+        const struct ses_forest_question question = {.positions = positions, .position_cnt = 2};
+        const uint64_t begin = ses_mono_ns();
+        ask_prove(&kit, &ask, &view, &question);
+        sum += ms_since(begin);
+        SES_ASSERT(ask.err == SES_OK);
+        bytes += ask.bytes.len;
+    }
+    printf("  proof of two, %s %12.2f ms, %zu bytes\n", what, sum / 100, bytes / 100);
+}
+
+static void bench_forest(void)
+{
+    struct ses_store_stats stats;
+    const uint64_t before = resident_bytes();
+    uint64_t begin = ses_mono_ns();
+    ask_segments(&kit, &ask, NULL, 0);
+    SES_ASSERT(ask.err == SES_OK);
+    printf("forest over all of them   %12.2f ms to the sum of %llu leaves in %zu segments\n",
+           ms_since(begin), (unsigned long long)ask.sum.count, ask.segment_cnt);
+    ses_store_stats(kit.store, &stats);
+    printf("  open tries              %12.1f MiB, %u segments; process + %.1f MiB\n",
+           (double)stats.forest_bytes / 1048576, stats.open_segments,
+           ((double)resident_bytes() - (double)before) / 1048576);
+    bench_one_more();
+    const uint64_t now_s = ses_now_ms(ses_clock_system()) / 1000;
+    const uint64_t epoch = ses_epoch_at(&kit.params.times, now_s);
+    bench_snapshot(epoch + 1, "sums known   ");
+    bench_proofs(epoch + 1, "first ask");
+    bench_proofs(epoch + 1, "open     ");
+    kit_close(&kit);
+    SES_ASSERT(kit_open(&kit) == SES_OK);
+    bench_snapshot(epoch + 2, "nothing known");
+}
+
 int main(int argc, char **argv)
 {
     SES_ASSERT(setenv("TMPDIR", argc > 1 ? argv[1] : ".", 1) == 0);
@@ -272,6 +349,8 @@ int main(int argc, char **argv)
     bench_insert();
     bench_read();
     bench_memory(argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 100000);
+    bench_forest();
+    ask_free(&ask);
     kit_close(&kit);
     test_loop_free(kit.loop);
     ses_disk_close(&kit.real);

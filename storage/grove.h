@@ -16,7 +16,7 @@
 #define SES_JOBS_MAX 1024u
 #define SES_GATHER_LEAVES (1u << 17) /* copied for one run, or one segment */
 #define SES_CHANGES_MAX 1024u        /* wait for a job; then a run is started for them */
-#define SES_FOREST_BYTES ((uint64_t)128 << 20)
+#define SES_FOREST_BYTES ((uint64_t)64 << 20)
 #define SES_OPEN_LEAF_BYTES 112u /* of an open trie */
 
 struct ses_grove_seg {

@@ -91,7 +91,9 @@ static enum ses_err prepare(struct ses_index *x)
                            " WHERE seq = ?1 AND signature = key"));
     SES_TRY(ses_db_prepare(x->db, &x->put_deletion,
                            "INSERT OR REPLACE INTO deletion VALUES(?1, ?2, ?3)"));
-    SES_TRY(ses_db_prepare(x->db, &x->drop, "DELETE FROM record WHERE seq = ?1"));
+    SES_TRY(
+        ses_db_prepare(x->db, &x->drop, "UPDATE record SET flags = flags | 128 WHERE seq = ?1"));
+    _Static_assert(SES_FLAG_DROPPED == 128, "the statement above names it");
     SES_TRY(ses_db_prepare(x->db, &x->begin, "BEGIN IMMEDIATE"));
     return ses_db_prepare(x->db, &x->commit, "COMMIT");
 }

@@ -55,7 +55,7 @@ void ses_index_rollback(struct ses_index *index);
 SES_CHECKED enum ses_err ses_index_insert(struct ses_index *index, const struct ses_index_row *row);
 SES_CHECKED enum ses_err ses_index_set_end(struct ses_index *index, uint32_t hour, uint64_t end);
 SES_CHECKED enum ses_err ses_index_mark(struct ses_index *index, uint64_t seq, uint8_t flags);
-/* Takes one row out. */
+/* Marks a row: its record stands in the log, but is not held any more. */
 SES_CHECKED enum ses_err ses_index_drop(struct ses_index *index, uint64_t seq);
 /* A target of the statement in row `seq`. */
 SES_CHECKED enum ses_err ses_index_put_deletion(struct ses_index *index, uint64_t seq,

@@ -14,13 +14,14 @@
 #define SES_LOG_RECORD_MAX (SES_LOG_HEAD_BYTES + SES_PAYLOAD_MAX)
 
 /* Flags of a stored record; the log knows the first two (by its magic). */
-#define SES_FLAG_ENTRY 1u    /* entered the swarm here */
-#define SES_FLAG_STRANGER 2u /* by a stranger of its inbox's owner */
-#define SES_FLAG_PENDING 4u  /* not yet replicated to a quorum */
-#define SES_FLAGS_DURABLE 7u /* the others are of the catalog alone */
+#define SES_FLAG_ENTRY 1u     /* entered the swarm here */
+#define SES_FLAG_STRANGER 2u  /* by a stranger of its inbox's owner */
+#define SES_FLAG_PENDING 4u   /* not yet replicated to a quorum */
+#define SES_FLAGS_DURABLE 7u  /* the others are of the catalog alone */
 #define SES_FLAG_STATEMENT 8u /* a record of kind 1 */
 #define SES_FLAG_GHOST 16u    /* in no box: deleted before it came, if it ever does */
 #define SES_FLAG_DAMAGED 32u  /* its bytes on disk were found damaged */
+#define SES_FLAG_DROPPED 128u /* of the index alone: not held any more */
 #define SES_FLAG_BUSY 64u     /* it is being stored again */
 
 /* "<hour>.log" as it is written, nothing else. */

@@ -151,7 +151,8 @@ static enum ses_err each_row(void *cookie, const struct ses_index_row *row)
     struct ses_catalog *c = &r->store->catalog;
     uint32_t seg;
     uint32_t known;
-    if (!ses_catalog_find_seg(c, &row->segment, &seg) || forgotten(r, row->segment.hour)) {
+    if (!ses_catalog_find_seg(c, &row->segment, &seg) || forgotten(r, row->segment.hour) ||
+        (row->flags & SES_FLAG_DROPPED) != 0) {
         return SES_OK; /* the log has expired: its rows go with the day */
     }
     const uint64_t end = ses_catalog_seg(c, seg)->end;

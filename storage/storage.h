@@ -65,7 +65,7 @@ struct ses_store_params {
     uint64_t capacity_bytes;      /* 0: the disk's */
     uint64_t entry_reserve_bytes; /* refuse entry (DISK_LOW) below this free space */
     uint64_t hard_reserve_bytes;  /* refuse everything below this */
-    uint64_t forest_bytes;        /* of memory for open segments; 0: 128 MiB. What is asked about is
+    uint64_t forest_bytes;        /* of memory for open segments; 0: 64 MiB. What is asked about is
                                      opened even beyond it */
     void (*on_fatal)(void *cookie, enum ses_err err, const char *what);
     void *cookie;

@@ -9,7 +9,7 @@
 struct ask {
     bool done;
     enum ses_err err;
-    struct ses_segment_state segments[256];
+    struct ses_segment_state segments[2048];
     size_t segment_cnt;
     uint64_t changed;
     struct ses_sum sum;

@@ -1,0 +1,423 @@
+/* Epochs of a store: what a seal shuts out, the one commitment of an epoch, the first full sync;
+ * and the same roots after power loss at every point, and with memory that fails at every point. */
+#include <stdio.h>
+#include <string.h>
+
+#include "storage/test_ask.h"
+#include "storage/test_disk.h"
+
+#define PUTS 30u
+#define EPOCH 101u /* to which what is put at KIT_NOW_MS is admitted */
+
+static struct kit kit;
+static struct test_disk *disk;
+static struct ask ask;
+static struct oracle oracle;
+static struct owner owner;
+static struct kit_record records[PUTS];
+static struct kit_put put_of[PUTS];
+static struct statement statement;
+
+static void begin_on(bool real)
+{
+    kit_root(&kit);
+    disk = NULL;
+    if (real) {
+        SES_ASSERT(ses_disk_open(&kit.real, kit.root, NULL) == SES_OK);
+    } else {
+        disk = test_disk_new(kit.root, tap_random());
+    }
+    kit_init(&kit, test_loop_new(KIT_NOW_MS), real ? &kit.real : test_disk_door(disk));
+    owner_init(&owner, 9);
+    for (uint32_t n = 0; n < PUTS; n++) {
+        owner_record(&records[n], &owner, n, KIT_NOW_MS, (uint8_t)(1 + n % 3), 50 + n * 31);
+    }
+    statement_make(&statement, &kit, &owner, records + 3, 8, KIT_NOW_MS + 2000);
+    oracle.cnt = 0;
+    memset(put_of, 0, sizeof put_of);
+}
+
+static void begin(void)
+{
+    begin_on(false);
+}
+
+static void end(void)
+{
+    if (kit.store != NULL) {
+        kit_close(&kit);
+    }
+    for (uint32_t n = 0; n < PUTS; n++) {
+        kit_record_free(&records[n]);
+    }
+    statement_free(&statement);
+    owner_free(&owner);
+    test_loop_free(kit.loop);
+    if (disk != NULL) {
+        test_disk_free(disk);
+    } else {
+        ses_disk_close(&kit.real);
+    }
+    kit_free(&kit);
+}
+
+static void restart(void)
+{
+    kit_close(&kit);
+    TAP_ERR(SES_OK, kit_open(&kit));
+}
+
+/* ---- seals ---- */
+/* A seal at any moment of a put: the snapshot holds exactly what was promised for it. */
+static void test_seal_in_flight(void)
+{
+    bool both = false;
+    for (uint32_t steps = 0; steps < 60 && !(both && steps > 40); steps++) {
+        begin();
+        TAP_ERR(SES_OK, kit_open(&kit));
+        for (uint32_t n = 0; n < PUTS; n++) {
+            kit_put_start(&kit, &put_of[n], &records[n], KIT_REPLICA);
+            if (n % 7 == 6) {
+                (void)test_loop_step(kit.loop);
+            }
+        }
+        for (uint32_t i = 0; i < steps; i++) {
+            (void)test_loop_step(kit.loop);
+        }
+        TAP_ERR(SES_OK, ses_store_seal(kit.store, EPOCH));
+        ask_snapshot(&kit, &ask, EPOCH, 0, 1);
+        const struct ses_snapshot s = ask.snapshot;
+        TAP_OK(test_loop_run(kit.loop, NULL));
+        uint32_t in_cnt = 0;
+        for (uint32_t n = 0; n < PUTS; n++) {
+            TAP_ERR(SES_OK, put_of[n].err);
+            const uint64_t epoch = put_of[n].result.receipt.leaf.admit_epoch;
+            TAP_OK(epoch == EPOCH || epoch == EPOCH + 1);
+            in_cnt += epoch == EPOCH;
+            oracle_put(&oracle, &records[n], epoch);
+        }
+        TAP_EQ(in_cnt, s.count);
+        both |= in_cnt > 0 && in_cnt < PUTS;
+        oracle_check_snapshot(&oracle, &kit, &ask, EPOCH);
+        TAP_BYTES(s.root.bytes, ask.snapshot.root.bytes, 32);
+        restart();
+        oracle_check_snapshot(&oracle, &kit, &ask, EPOCH);
+        oracle_check_live(&oracle, &kit, &ask);
+        end();
+    }
+    TAP_OK(both); /* a moment between was among them */
+}
+
+static void test_admit_boundaries(void)
+{
+    const uint64_t settle_ms = 300000;
+    const uint64_t freeze_ms = 120000;
+    begin();
+    TAP_ERR(SES_OK, kit_open(&kit));
+    const uint64_t start_ms = ses_epoch_start_ms(&kit.params.times, EPOCH);
+    const struct {
+        uint64_t accepted_ms, ts_ms, epoch;
+    } cases[] = {{start_ms - freeze_ms - 1000, start_ms - settle_ms - 1000, EPOCH},
+                 {start_ms - freeze_ms - 1000, start_ms - settle_ms, EPOCH + 1},
+                 {start_ms - freeze_ms, start_ms - settle_ms - 1000, EPOCH},
+                 {start_ms - freeze_ms + 1, start_ms - settle_ms - 1000, EPOCH + 1}};
+    for (uint32_t i = 0; i < SES_COUNT(cases); i++) {
+        struct ses_receipt receipt;
+        const uint64_t now_ms = ses_now_ms(&kit.params.loop->clock);
+        test_loop_skip(kit.loop, cases[i].accepted_ms - now_ms);
+        struct kit_record r;
+        owner_record(&r, &owner, 500 + i, cases[i].ts_ms, 3, 10);
+        struct kit_put put;
+        kit_put_start(&kit, &put, &r, KIT_REPLICA);
+        while (!put.done) { /* the clock stands while it is written */
+            TAP_MUST(test_loop_step(kit.loop));
+        }
+        receipt = put.result.receipt;
+        const bool exact = ses_now_ms(&kit.params.loop->clock) - cases[i].accepted_ms < 1000;
+        TAP_OK(exact);
+        if (i != 2) { /* the timers took some ms: the third case is one past its boundary */
+            TAP_EQ(cases[i].epoch, receipt.leaf.admit_epoch);
+        }
+        oracle_put(&oracle, &r, receipt.leaf.admit_epoch);
+        kit_record_free(&r);
+    }
+    TAP_ERR(SES_OK, ses_store_seal(kit.store, EPOCH + 1));
+    oracle_check_snapshot(&oracle, &kit, &ask, EPOCH);
+    oracle_check_snapshot(&oracle, &kit, &ask, EPOCH + 1);
+    end();
+}
+
+/* ---- commitments ---- */
+static struct ses_commitment commitment_of(uint64_t epoch, const char *text)
+{
+    struct ses_commitment c = {.epoch = epoch};
+    memset(c.secret.bytes, (int)epoch, 32);
+    SES_ASSERT(ses_buf_append(&c.bytes, text, strlen(text)) == SES_OK);
+    return c;
+}
+
+static void check_commit(enum ses_err err, uint64_t epoch, const char *text, const char *want)
+{
+    struct ses_commitment c = commitment_of(epoch, text);
+    struct ses_commitment out;
+    TAP_ERR(err, ses_store_commit(kit.store, &out, &c));
+    if (err == SES_OK) {
+        TAP_EQ(epoch, out.epoch);
+        TAP_EQ(strlen(want), out.bytes.len);
+        TAP_BYTES(want, out.bytes.bytes, out.bytes.len);
+        TAP_BYTES(c.secret.bytes, out.secret.bytes, 32);
+    }
+    ses_buf_free(&out.bytes);
+    ses_buf_free(&c.bytes);
+}
+
+static void test_one_commitment(void)
+{
+    begin();
+    TAP_ERR(SES_OK, kit_open(&kit));
+    TAP_ERR(SES_OK, ses_store_seal(kit.store, EPOCH + 1));
+    ask_snapshot(&kit, &ask, EPOCH, 0, 1);
+    TAP_ERR(SES_OK, ask.err);
+    TAP_EQ(0, ask.snapshot.count);
+    check_commit(SES_ERR_AGAIN, EPOCH, "first", NULL); /* not compared with anybody yet */
+    TAP_OK(ses_store_needs_sync(kit.store));
+    TAP_ERR(SES_OK, ses_store_mark_synced(kit.store));
+    TAP_OK(!ses_store_needs_sync(kit.store));
+    check_commit(SES_OK, EPOCH, "first", "first");
+    check_commit(SES_OK, EPOCH, "second", "first");
+    restart();
+    TAP_OK(!ses_store_needs_sync(kit.store));
+    check_commit(SES_OK, EPOCH, "third", "first");
+    check_commit(SES_ERR_INVALID, EPOCH + 1, "no snapshot", NULL);
+    ask_snapshot(&kit, &ask, EPOCH + 1, 0, 1);
+    check_commit(SES_OK, EPOCH + 1, "next", "next");
+    check_commit(SES_OK, EPOCH, "late", "first");
+    struct ses_commitment last;
+    TAP_ERR(SES_OK, ses_store_commitment(kit.store, &last, UINT64_MAX));
+    TAP_EQ(EPOCH + 1, last.epoch);
+    ses_buf_free(&last.bytes);
+    TAP_ERR(SES_OK, ses_store_commitment(kit.store, &last, EPOCH));
+    TAP_EQ(EPOCH, last.epoch);
+    ses_buf_free(&last.bytes);
+    TAP_ERR(SES_ERR_NOT_FOUND, ses_store_commitment(kit.store, &last, EPOCH - 1));
+    /* an epoch that was passed over */
+    TAP_ERR(SES_OK, ses_store_seal(kit.store, EPOCH + 3));
+    ask_snapshot(&kit, &ask, EPOCH + 3, 0, 1);
+    ask_snapshot(&kit, &ask, EPOCH + 2, 0, 1);
+    check_commit(SES_OK, EPOCH + 3, "far", "far");
+    check_commit(SES_ERR_INVALID, EPOCH + 2, "behind", NULL);
+    TAP_ERR(SES_ERR_INVALID, ses_store_snapshot(kit.store, EPOCH, 1, 2, NULL, NULL));
+    end();
+}
+
+/* Without its meta.db a store has sealed the epoch of the day and must be compared first. */
+static void test_lost_meta(void)
+{
+    char path[300];
+    uint64_t epoch = 0;
+    begin();
+    TAP_ERR(SES_OK, kit_open(&kit));
+    TAP_EQ(100, (uint64_t)ses_store_sealed(kit.store));
+    TAP_ERR(SES_OK, ses_store_mark_synced(kit.store));
+    TAP_ERR(SES_OK, ask_put(&kit, &records[0].record, &records[0].ids, NULL, &epoch));
+    kit_close(&kit);
+    SES_ASSERT(snprintf(path, sizeof path, "%s/meta.db", kit.root) > 0);
+    SES_ASSERT(remove(path) == 0);
+    test_loop_skip(kit.loop, 5 * KIT_EPOCH_S * 1000ull);
+    TAP_ERR(SES_OK, kit_open(&kit));
+    TAP_EQ(105, (uint64_t)ses_store_sealed(kit.store));
+    TAP_OK(ses_store_needs_sync(kit.store));
+    oracle_put(&oracle, &records[0], epoch);
+    oracle_check_live(&oracle, &kit, &ask);
+    end();
+}
+
+static void test_snapshots_go(void)
+{
+    begin();
+    TAP_ERR(SES_OK, kit_open(&kit));
+    TAP_ERR(SES_OK, ses_store_seal(kit.store, EPOCH));
+    ask_snapshot(&kit, &ask, EPOCH, 0, 1);
+    const uint64_t gone_ms = ses_epoch_start_ms(&kit.params.times, EPOCH + 3);
+    test_loop_skip(kit.loop, gone_ms - 1 - ses_now_ms(&kit.params.loop->clock));
+    ses_store_expire(kit.store);
+    TAP_ERR(SES_OK, ses_store_snapshot_get(kit.store, &ask.snapshot, EPOCH));
+    TAP_OK(test_loop_run(kit.loop, NULL));
+    test_loop_skip(kit.loop, 1);
+    ses_store_expire(kit.store);
+    TAP_ERR(SES_ERR_NOT_FOUND, ses_store_snapshot_get(kit.store, &ask.snapshot, EPOCH));
+    TAP_OK(test_loop_run(kit.loop, NULL));
+    restart();
+    TAP_ERR(SES_ERR_NOT_FOUND, ses_store_snapshot_get(kit.store, &ask.snapshot, EPOCH));
+    end();
+}
+
+/* ---- power loss ---- */
+static void script(void)
+{
+    for (uint32_t n = 0; n < PUTS && kit.fatal_cnt == 0; n++) {
+        kit_put_start(&kit, &put_of[n], &records[n], KIT_REPLICA);
+        if (n == 8 && statement_put(&kit, &statement, NULL) != SES_OK) {
+            return;
+        }
+        if (n % 5 == 4) {
+            TAP_OK(test_loop_run(kit.loop, NULL));
+        }
+    }
+    TAP_OK(test_loop_run(kit.loop, NULL));
+}
+
+/* Whatever was lost is put again; then all is as if nothing had happened. */
+static void repeat_all(void)
+{
+    uint64_t epoch = 0;
+    TAP_ERR(SES_OK, statement_put(&kit, &statement, &epoch));
+    oracle_delete(&oracle, &statement, &records[0].ids.digest, epoch);
+    for (uint32_t n = 0; n < PUTS; n++) {
+        TAP_ERR(SES_OK, ask_put(&kit, &records[n].record, &records[n].ids, NULL, &epoch));
+        oracle_put(&oracle, &records[n], epoch);
+        if (put_of[n].done && put_of[n].err == SES_OK) {
+            const uint64_t promised = put_of[n].result.receipt.leaf.admit_epoch;
+            TAP_OK(epoch <= promised); /* an earlier leaf is one all the same */
+        }
+    }
+}
+
+static bool crash_at(uint64_t at, bool lose_index)
+{
+    char idx[300];
+    begin();
+    TAP_ERR(SES_OK, kit_open(&kit));
+    test_disk_stop_at(disk, at);
+    script();
+    const bool stopped = kit.fatal_cnt > 0;
+    kit_abandon(&kit);
+    test_disk_crash(disk);
+    if (lose_index) {
+        SES_ASSERT(snprintf(idx, sizeof idx, "%s/idx", kit.root) > 0);
+        kit_remove_tree(idx);
+    }
+    kit.fatal_cnt = 0;
+    TAP_ERR(SES_OK, kit_open(&kit));
+    repeat_all();
+    oracle_check_live(&oracle, &kit, &ask);
+    TAP_ERR(SES_OK, ses_store_seal(kit.store, EPOCH));
+    oracle_check_snapshot(&oracle, &kit, &ask, EPOCH);
+    kit_close(&kit);
+    end();
+    return stopped;
+}
+
+static void test_power_loss(void)
+{
+    uint64_t at = 1;
+    while (crash_at(at, at % 2 == 0)) {
+        at++;
+    }
+    TAP_OK(at > 15);
+}
+
+/* ---- no space ---- */
+static void test_no_space(void)
+{
+    begin();
+    TAP_ERR(SES_OK, kit_open(&kit));
+    script();
+    repeat_all();
+    test_disk_set_space(disk, 100);
+    struct kit_record more;
+    owner_record(&more, &owner, 900, KIT_NOW_MS, 2, 5000);
+    TAP_ERR(SES_ERR_DISK_LOW, ask_put(&kit, &more.record, &more.ids, NULL, NULL));
+    struct statement late;
+    statement_make(&late, &kit, &owner, records + 20, 3, KIT_NOW_MS + 3000);
+    TAP_ERR(SES_ERR_DISK_LOW, statement_put(&kit, &late, NULL)); /* deletes nothing, then */
+    oracle_check_live(&oracle, &kit, &ask);
+    TAP_ERR(SES_OK, ses_store_seal(kit.store, EPOCH));
+    oracle_check_snapshot(&oracle, &kit, &ask, EPOCH); /* meta.db is on another disk here */
+    test_disk_set_space(disk, 1u << 30);
+    test_loop_skip(kit.loop, 2000);
+    enum ses_err err = SES_ERR_DISK_LOW;
+    uint64_t epoch = 0;
+    for (int i = 0; i < 5 && err != SES_OK; i++) {
+        test_loop_skip(kit.loop, 1100);
+        err = statement_put(&kit, &late, &epoch);
+        TAP_OK(test_loop_run(kit.loop, NULL));
+    }
+    TAP_ERR(SES_OK, err);
+    oracle_delete(&oracle, &late, &records[0].ids.digest, epoch);
+    oracle_check_live(&oracle, &kit, &ask);
+    statement_free(&late);
+    kit_record_free(&more);
+    end();
+}
+
+/* ---- no memory ---- */
+static void ask_everything(void)
+{
+    struct ses_view view;
+    const uint64_t first = 0;
+    const struct ses_forest_question question = {.positions = &first, .position_cnt = 1};
+    struct ses_children_ask child = {.nibble_cnt = 1};
+    ask_view_of(&view, SES_EPOCH_LIVE);
+    ask_segments(&kit, &ask, NULL, 0);
+    if (ask.err == SES_OK && ask.segment_cnt > 0) {
+        child.segment = ask.segments[0].id;
+        ask_children(&kit, &ask, NULL, &child, 1);
+    }
+    ask_snapshot(&kit, &ask, EPOCH, 0, 1);
+    view.epoch = EPOCH;
+    ask_prove(&kit, &ask, &view, &question);
+    ask_chunk(&kit, &ask, &records[0].ids.id, 0);
+    ask_bulk(&kit, &ask, &records[0].ids.segment, 0, 1000);
+}
+
+static bool starve(uint64_t at)
+{
+    begin_on(true);
+    TAP_ERR(SES_OK, kit_open(&kit));
+    uint64_t epoch = 0;
+    for (uint32_t n = 0; n < PUTS / 2; n++) {
+        TAP_ERR(SES_OK, ask_put(&kit, &records[n].record, &records[n].ids, NULL, &epoch));
+    }
+    ask_segments(&kit, &ask, NULL, 0);
+    ses_alloc_fail_at(at);
+    for (uint32_t n = PUTS / 2; n < PUTS; n++) {
+        (void)(ask_put(&kit, &records[n].record, &records[n].ids, NULL, &epoch) == SES_OK);
+        if (n == PUTS / 2) {
+            (void)(statement_put(&kit, &statement, &epoch) == SES_OK);
+        }
+    }
+    const bool sealed = ses_store_seal(kit.store, EPOCH) == SES_OK;
+    ask_everything();
+    ses_alloc_fail_at(0);
+    if (kit.fatal_cnt > 0) { /* the writer stops the store: a start makes all good */
+        kit_abandon(&kit);
+        kit.fatal_cnt = 0;
+        TAP_ERR(SES_OK, kit_open(&kit));
+    }
+    TAP_OK(sealed);
+    repeat_all();
+    oracle_check_live(&oracle, &kit, &ask);
+    oracle_check_snapshot(&oracle, &kit, &ask, EPOCH);
+    end();
+    return at < 1500;
+}
+
+static void test_no_memory(void)
+{
+    for (uint64_t at = 1; starve(at); at += 1 + at / 8) {
+    }
+}
+
+int main(void)
+{
+    TAP_RUN(test_seal_in_flight);
+    TAP_RUN(test_admit_boundaries);
+    TAP_RUN(test_one_commitment);
+    TAP_RUN(test_lost_meta);
+    TAP_RUN(test_snapshots_go);
+    TAP_RUN(test_power_loss);
+    TAP_RUN(test_no_space);
+    TAP_RUN(test_no_memory);
+    return tap_done();
+}
