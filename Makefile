@@ -60,6 +60,9 @@ sim: all ## the whole network in one process: SEED=1 SEEDS=1 HOURS=4 NODES=0 (0:
 sim-long: all ## 1,000 seeds of 24 virtual hours
 	@$(SIM) --seed $(or $(SEED),1) --seeds $(or $(SEEDS),1000) --hours 24
 
+sim-mutants: all ## our own code with one mistake switched on, until the simulator notices: a table
+	@$(BUILD)/tests/sim/sim_mutants --jobs $(shell nproc) --mutants $(or $(MUTANTS),all) --seeds $(or $(SEEDS),40)
+
 lint: all ## tidy, cppcheck, clang-tidy
 	@tools/bootstrap --lint
 	@tools/tidy
@@ -79,5 +82,6 @@ clean: ## remove build directories
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.* ## /  make \1\t/p' Makefile | expand -t 24
 
-.PHONY: all demo test test-sanitize faults soak bench fuzz sim sim-long lint format install clean help
+.PHONY: all demo test test-sanitize faults soak bench fuzz sim sim-long sim-mutants lint format install clean \
+  help
 .PRECIOUS: %/build.ninja

@@ -15,6 +15,7 @@
 #include "base/bytes.h"
 #include "base/config.h"
 #include "base/err.h"
+#include "base/mutant.h"
 #include "base/sys.h"
 #include "base/text.h"
 

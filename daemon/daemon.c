@@ -332,7 +332,7 @@ static enum ses_err start(struct ses_daemon *d, struct ses_note *note)
         SES_TRY(plan_map(d));
         apply_maps(d);
     }
-    d->debts.spilled = true; /* takes up what a former run left */
+    d->debts.spilled = !SES_MUTANT(DEBTS_FORGOTTEN); /* takes up what a former run left */
     ses_debts_reload(d);
     ses_follow_start(d);
     return ses_epochs_start(d);

@@ -283,7 +283,8 @@ void ses_debt_check(struct debt *debt)
     if (is_stored(debt)) {
         answer_all(debt, SES_STORED);
     }
-    if (debt->own && (debt->targets & ~debt->acked) == 0 && debt->waiters == NULL) {
+    const bool enough = SES_MUTANT(DEBT_ENDS_AT_QUORUM) && is_stored(debt);
+    if (debt->own && (enough || (debt->targets & ~debt->acked) == 0) && debt->waiters == NULL) {
         ses_debt_finish(debt, debt->d->map != NULL);
         return;
     }

@@ -49,6 +49,7 @@ static enum ses_err put_record(const struct entry *e, struct debt *debt)
         .cookie = debt,
     };
     debt->putting = true;
+    debt->own = SES_MUTANT(OWN_RECEIPT_EARLY);
     const enum ses_err err = ses_daemon_put(e->d, &put);
     if (err != SES_OK) {
         debt->putting = false;

@@ -136,7 +136,8 @@ static void on_registry(void *cookie, enum ses_err err, struct ses_chain_registr
 {
     struct ses_daemon *d = cookie;
     struct ses_note own;
-    if (err == SES_OK && d->map != NULL && registry->header.epoch < d->map->epoch) {
+    const bool older = err == SES_OK && d->map != NULL && registry->header.epoch < d->map->epoch;
+    if (older && !SES_MUTANT(OLD_MAP_TAKEN)) {
         ses_note_set(&own, "the chain shows epoch %" PRIu64 ", older than ours (%" PRIu64 ")",
                      registry->header.epoch, d->map->epoch);
         failed(d, SES_ERR_PEER, &own);

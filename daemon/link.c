@@ -243,7 +243,7 @@ static void on_rescan(void *cookie)
 static void rescan(struct link *link)
 {
     const struct ses_loop *loop = link->d->p.loop;
-    if (link->rescan != NULL || link->d->closing) {
+    if (link->rescan != NULL || link->d->closing || SES_MUTANT(NO_RESCAN)) {
         return;
     }
     link->rescan_ms = link->rescan_ms == 0 ? 1000 : link->rescan_ms * 2;
@@ -347,7 +347,9 @@ static void on_open(void *cookie, struct ses_flow *flow)
     link->failures = 0;
     link->hinted = false;
     link->last_err = SES_OK;
-    queue_missing(link);
+    if (!SES_MUTANT(RECONNECT_FORGETS)) {
+        queue_missing(link);
+    }
     ses_member_pump(link);
 }
 

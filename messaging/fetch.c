@@ -40,7 +40,9 @@ uint32_t ses_fetch_answered(const struct ses_fetch *f)
 {
     uint32_t cnt = 0;
     for (uint32_t i = 0; i < f->member_cnt; i++) {
-        cnt += f->members[i].counts && f->members[i].state == SES_FETCH_DONE;
+        const enum ses_fetch_member_state state = f->members[i].state;
+        const bool silent = SES_MUTANT(SILENCE_COUNTS) && state == SES_FETCH_FAILED;
+        cnt += f->members[i].counts && (state == SES_FETCH_DONE || silent);
     }
     return cnt;
 }
@@ -127,7 +129,8 @@ bool ses_fetch_finished(const struct ses_fetch *f)
 static bool has_record(const struct ses_fetch *f, const struct ses_hash *id)
 {
     for (uint32_t i = 0; i < f->record_cnt; i++) {
-        if (memcmp(f->records[i].ids.id.bytes, id->bytes, sizeof id->bytes) == 0) {
+        const size_t len = SES_MUTANT(IDS_BY_PREFIX) ? 0 : sizeof id->bytes;
+        if (memcmp(f->records[i].ids.id.bytes, id->bytes, len) == 0) {
             return true;
         }
     }

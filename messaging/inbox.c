@@ -119,7 +119,7 @@ bool ses_inbox_saw_message(const struct ses_inbox_state *state, const struct ses
     bool there;
     message_key(key, sender, uuid);
     (void)seen_find(state, key, &there);
-    return there;
+    return there && !SES_MUTANT(REPLAYS_NOT_SEEN);
 }
 
 enum ses_err ses_inbox_see_record(struct ses_inbox_state *state, const struct ses_hash *id,

@@ -52,6 +52,7 @@ static void seal_again(struct ses_outbox_item *item)
 {
     item->state = SES_OUTBOX_SEAL;
     item->node_cnt = 0;
+    item->uuid[0] = (uint8_t)(item->uuid[0] + (SES_MUTANT(OUTBOX_NEW_UUID) ? 1 : 0));
     drop(&item->record);
 }
 
@@ -145,7 +146,7 @@ void ses_outbox_accepted(struct ses_outbox_item *item, const struct ses_stored *
     item->quorum = stored->quorum;
     item->node_cnt = stored->node_cnt;
     memcpy(item->nodes, stored->nodes, stored->node_cnt * sizeof stored->nodes[0]);
-    if (stored->state == SES_STORED) {
+    if (stored->state == SES_STORED || SES_MUTANT(PENDING_IS_STORED)) {
         finish(item, SES_OUTBOX_STORED, now_ms);
         return;
     }
@@ -227,6 +228,9 @@ void ses_outbox_lost(struct ses_outbox_item *item, enum ses_err err, uint32_t me
     SES_ASSERT(item->state == SES_OUTBOX_OFFER || item->state == SES_OUTBOX_SEAL);
     item->attempts += item->attempts < UINT32_MAX;
     next_member(item, err, member_cnt, now_ms);
+    if (SES_MUTANT(OUTBOX_GIVES_UP)) {
+        finish(item, SES_OUTBOX_FAILED, now_ms);
+    }
 }
 
 void ses_outbox_counted(struct ses_outbox_item *item, const struct ses_node_id *nodes,

@@ -51,7 +51,7 @@ SES_CHECKED enum ses_err ses_receipt_verify(const struct ses_receipt *receipt,
 /* W = floor(2m/3) + 1 of m Active members. */
 static inline uint32_t ses_write_quorum(uint32_t members)
 {
-    return 2 * members / 3 + 1;
+    return 2 * members / 3 + (SES_MUTANT(QUORUM_LESS_ONE) ? 0 : 1);
 }
 
 #endif

@@ -91,12 +91,18 @@ static void expire_indexes(struct ses_store *store, uint64_t now_ms)
     }
 }
 
+static bool gone(const struct ses_seg *seg, uint64_t now_ms)
+{
+    const uint64_t early_ms = SES_MUTANT(EXPIRED_TOO_EARLY) ? 3600000u : 0;
+    return seg->expires_ms <= now_ms + early_ms && !SES_MUTANT(EXPIRED_SERVED);
+}
+
 static void expire_segments(struct ses_store *store, uint64_t now_ms)
 {
     struct ses_catalog *c = &store->catalog;
     for (uint32_t i = 0; i < c->segs.used; i++) {
         const struct ses_seg *seg = ses_catalog_seg(c, i);
-        if (!seg->used || seg->expires_ms > now_ms || seg->reserved > 0 || seg->unlinking) {
+        if (!seg->used || !gone(seg, now_ms) || seg->reserved > 0 || seg->unlinking) {
             continue; /* what is being written is forgotten next time */
         }
         const struct unlink_task t = {.has_segment = true, .segment = seg->id};

@@ -74,7 +74,7 @@ enum ses_err ses_lane_file(struct ses_lane *lane, const struct ses_segment *segm
         slot = oldest_file(lane);
         SES_TRY(lane->disk->open(lane->disk->ctx, path, create, &slot->file));
         slot->segment = *segment;
-        if (create) {
+        if (create && !SES_MUTANT(DIRECTORY_NOT_SYNCED)) {
             memcpy(dir, path, 5);
             dir[5] = 0; /* "seg/<class>" */
             SES_TRY(lane->disk->sync_dir(lane->disk->ctx, dir));

@@ -116,8 +116,10 @@ static enum ses_err fill_frame(struct page_job *job, struct read_files *files)
             return err;
         }
     }
-    const struct ses_page page = {
-        .flags = job->more ? SES_PAGE_MORE : 0, .next = job->next, .record_cnt = job->record_cnt};
+    const struct ses_page page = {.flags =
+                                      job->more && !SES_MUTANT(MORE_FORGOTTEN) ? SES_PAGE_MORE : 0,
+                                  .next = job->next,
+                                  .record_cnt = job->record_cnt};
     struct ses_writer w;
     ses_writer_init(&w, job->frame, SES_PAGE_HEADER_BYTES);
     ses_page_write(&w, &page);
@@ -194,8 +196,9 @@ static void cursor_of(struct ses_cursor *out, const struct ses_store *store, uin
 /* Pages hold messages that have neither expired nor been deleted. */
 static bool shown(const struct ses_store *store, const struct ses_entry *e, uint64_t now_ms)
 {
-    return ses_catalog_seg(&store->catalog, e->segment)->expires_ms > now_ms &&
-           !ses_entry_deleted(e) && (e->flags & SES_FLAG_STATEMENT) == 0;
+    const bool live = ses_catalog_seg(&store->catalog, e->segment)->expires_ms > now_ms;
+    return (live || SES_MUTANT(EXPIRED_SERVED)) && !ses_entry_deleted(e) &&
+           (e->flags & SES_FLAG_STATEMENT) == 0;
 }
 
 static bool later(const struct ses_catalog *c, const struct ses_entry *a, const struct ses_entry *b)
@@ -249,7 +252,7 @@ static void pick_in_order(const struct ses_store *store, struct page_job *job,
             ses_place_of(&job->places[job->place_cnt++], &store->catalog, box->list[at]);
             job->cap += len;
         }
-        cursor_of(&job->next, store, e->seq);
+        cursor_of(&job->next, store, e->seq + (SES_MUTANT(CURSOR_OFF_BY_ONE) ? 1 : 0));
     }
 }
 

@@ -100,7 +100,7 @@ uint32_t ses_map_swarm_of_inbox(const struct ses_map *map, const struct ses_hash
 /* A reader asks m - W + 1 of m Active members (quality page, C1). */
 static inline uint32_t ses_read_quorum(uint32_t members)
 {
-    return members - ses_write_quorum(members) + 1;
+    return members - ses_write_quorum(members) + (SES_MUTANT(READ_ONE_LESS) ? 0 : 1);
 }
 /* Recomputes every keys hash and the registry root from the rows. ERR_CHECKSUM. `scratch` holds
  * node_cnt hashes. */

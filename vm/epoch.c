@@ -324,6 +324,9 @@ enum ses_err ses_epoch_transition(const struct ses_vm *vm, struct ses_tip *tip,
     tip->epoch = (struct ses_epoch){
         .epoch = n, .parent_block = parent->id, .num_swarms = parent->epoch.num_swarms};
     ses_epoch_seed(&tip->epoch.seed, &parent->epoch.seed, n, NULL, 0, &parent->id);
+    if (SES_MUTANT(CLOCK_IN_STATE)) {
+        tip->epoch.seed.bytes[0] ^= (uint8_t)(ses_now_ms(vm->clock) / 1000);
+    }
     const enum ses_err err = run(&t);
     transition_free(&t);
     return err;

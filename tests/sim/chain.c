@@ -73,9 +73,15 @@ static char *genesis_text(struct sim *s)
 }
 
 /* ---- machines ---- */
-static uint64_t chain_now(void *ctx)
+/* The follower's clock is ahead by some seconds: it must not matter. */
+static uint64_t producer_now(void *ctx)
 {
     return sim_unix_ms(((const struct sim_chain *)ctx)->sim);
+}
+
+static uint64_t follower_now(void *ctx)
+{
+    return sim_unix_ms(((const struct sim_chain *)ctx)->sim) + 7000;
 }
 
 static void open_machine(struct sim_chain *c, uint32_t machine)
@@ -85,7 +91,7 @@ static void open_machine(struct sim_chain *c, uint32_t machine)
     const struct ses_vm_params params = {.genesis = (const uint8_t *)c->genesis,
                                          .genesis_len = strlen(c->genesis),
                                          .kv = ses_kv_memory_kv(m->kv),
-                                         .clock = &c->clock};
+                                         .clock = &c->clocks[machine]};
     const enum ses_err err = ses_vm_new(&m->vm, &params, &note);
     if (err != SES_OK) {
         sim_broken(c->sim, "B2", "machine %u of the chain does not open its state: %s: %s", machine,
@@ -176,7 +182,8 @@ void sim_chain_start(struct sim *s)
 {
     struct sim_chain *c = &s->chain;
     c->sim = s;
-    c->clock = (struct ses_clock){.ctx = c, .now_ms = chain_now};
+    c->clocks[0] = (struct ses_clock){.ctx = c, .now_ms = producer_now};
+    c->clocks[1] = (struct ses_clock){.ctx = c, .now_ms = follower_now};
     c->genesis = genesis_text(s);
     for (uint32_t i = 0; i < 2; i++) {
         SES_ASSERT(ses_kv_memory_new(&c->machines[i].kv) == SES_OK);
@@ -263,7 +270,7 @@ void sim_map_free(struct ses_map *map)
 /* ---- what hosts ask ---- */
 struct ask {
     struct sim *sim;
-    uint32_t host;
+    uint32_t host, machine;
     uint64_t since;
     ses_chain_head_fn *on_head;
     ses_chain_registry_fn *on_registry;
@@ -287,7 +294,7 @@ static void head_answer(void *cookie)
     struct ses_note note;
     struct ses_vm_head head;
     ses_note_set(&note, "cut off");
-    ses_vm_head(s->chain.machines[a->host % 2].vm, &head);
+    ses_vm_head(s->chain.machines[a->machine].vm, &head);
     const struct ses_chain_head out = {.chain_id = s->chain.params.chain_id,
                                        .block_id = head.id,
                                        .state_root = head.state_root,
@@ -306,8 +313,8 @@ static void registry_answer(void *cookie)
     struct ses_epoch epoch;
     struct rows rows;
     ses_note_set(&note, "cut off");
-    sim_chain_epoch(s, a->host % 2, &epoch);
-    read_rows(s, a->host % 2, a->since, &rows);
+    sim_chain_epoch(s, a->machine, &epoch);
+    read_rows(s, a->machine, a->since, &rows);
     struct ses_chain_registry r = {.header = {.epoch = epoch.epoch,
                                               .seed = epoch.seed,
                                               .root = epoch.registry_root,
@@ -327,6 +334,7 @@ static struct ask *ask_new(void *ctx, void *cookie)
     SES_ASSERT(a != NULL);
     a->sim = face->sim;
     a->host = face->host;
+    a->machine = (uint32_t)dice_below(&face->sim->net_dice, 2); /* whoever takes the call */
     a->cookie = cookie;
     return a;
 }

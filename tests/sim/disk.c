@@ -556,10 +556,10 @@ bool sim_disk_flip(struct sim_disk *disk)
     return false;
 }
 
-bool sim_disk_durable(const struct sim_disk *disk, const void *bytes, size_t len)
+bool sim_disk_durable(const struct sim_disk *disk, const char *path, const void *bytes, size_t len)
 {
     for (const struct sim_inode *i = disk->first; i != NULL; i = i->next) {
-        if (i->durable && strncmp(i->path, "seg/", 4) == 0 && i->old.len >= len &&
+        if (i->durable && strcmp(i->path, path) == 0 && i->old.len >= len &&
             memmem(i->old.bytes, i->old.len, bytes, len) != NULL) {
             return true;
         }

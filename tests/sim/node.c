@@ -203,6 +203,7 @@ void sim_node_spoil(struct sim_node *node)
 {
     node->spoiled = true;
     node->spoiled_ms = node->sim->now_ms;
+    node->map_epoch = 0;
 }
 
 /* ---- keys ---- */

@@ -60,60 +60,7 @@ static uint32_t node_of(const struct sim *s, const struct ses_node_id *id)
     return i;
 }
 
-/* ---- D1: what was promised is durable, and stays ---- */
-void oracle_stored(struct sim *s, struct sim_msg *m, const struct ses_stored *stored)
-{
-    if (m->stored_ms > 0) {
-        return;
-    }
-    m->stored_ms = s->now_ms > 0 ? s->now_ms : 1;
-    m->id = stored->id;
-    m->expires_ms = ses_segment_expires_ms(&m->ids.segment);
-    m->calm = sim_calm(s, 0) && s->storm_until_ms + SIM_MINUTE_MS < m->born_ms;
-    s->oracle.stored_cnt++;
-    uint32_t durable = 0;
-    for (uint32_t i = 0; i < stored->node_cnt; i++) {
-        const uint32_t at = node_of(s, &stored->nodes[i]);
-        if (at == s->node_cnt) {
-            sim_broken(s, "D1", "message %u is stored at a node that does not exist", m->number);
-            return;
-        }
-        const struct sim_node *node = &s->nodes[at];
-        m->nodes[m->node_cnt++] = (uint16_t)at;
-        const bool there =
-            node->spoiled || sim_disk_durable(node->disk, m->head.bytes, m->head.len);
-        durable += there;
-        if (!there) {
-            sim_tell(s, "message %u: node %u gave a receipt and would lose it", m->number, at);
-        }
-    }
-    sim_tell(s, "message %u is stored at %u nodes, %u wanted", m->number, m->node_cnt,
-             stored->quorum);
-    if (durable < stored->quorum) {
-        sim_broken(s, "D1",
-                   "message %u was answered \"stored\", but a loss of power now would leave "
-                   "%u copies of %u",
-                   m->number, durable, stored->quorum);
-    }
-}
-
-void oracle_node_up(struct sim *s, struct sim_node *node)
-{
-    for (uint32_t i = 0; i < s->oracle.cnt; i++) {
-        const struct sim_msg *m = &s->oracle.msgs[i];
-        bool promised = false;
-        for (uint32_t n = 0; n < m->node_cnt; n++) {
-            promised |= m->nodes[n] == node->index;
-        }
-        if (promised && alive(s, m) && !spoiled(node, m) && !holds(node, m)) {
-            sim_broken(s, "D1", "node %u came back without message %u, for which it gave a receipt",
-                       node->index, m->number);
-            return;
-        }
-    }
-}
-
-/* ---- D2: it reaches every member; D3: nothing is lost ---- */
+/* ---- who holds a message ---- */
 static uint32_t swarm_of_node(const struct ses_map *map, const struct sim_node *node, bool *active)
 {
     const struct ses_map_node *row = ses_map_find(map, &node->node_id);
@@ -150,6 +97,67 @@ static void count_members(struct sim *s, const struct ses_map *map, const struct
     }
 }
 
+/* ---- D1: what was promised is durable, and stays ---- */
+void oracle_stored(struct sim *s, struct sim_msg *m, const struct ses_stored *stored)
+{
+    if (m->stored_ms > 0) {
+        return;
+    }
+    m->stored_ms = s->now_ms > 0 ? s->now_ms : 1;
+    m->id = stored->id;
+    m->expires_ms = ses_segment_expires_ms(&m->ids.segment);
+    m->calm = sim_calm(s, 0) && s->storm_until_ms + SIM_MINUTE_MS < m->born_ms;
+    s->oracle.stored_cnt++;
+    struct count c;
+    struct ses_map *map = sim_chain_map(s, 0);
+    count_members(s, map, m, &c);
+    sim_map_free(map);
+    const uint32_t want = 2 * c.members / 3 + 1; /* W, reckoned here */
+    char path[48];
+    SES_ASSERT(snprintf(path, sizeof path, "seg/%u/%u.log", m->ids.segment.ttl_class,
+                        m->ids.segment.hour) > 0);
+    uint32_t durable = 0;
+    for (uint32_t i = 0; i < stored->node_cnt; i++) {
+        const uint32_t at = node_of(s, &stored->nodes[i]);
+        if (at == s->node_cnt) {
+            sim_broken(s, "D1", "message %u is stored at a node that does not exist", m->number);
+            return;
+        }
+        const struct sim_node *node = &s->nodes[at];
+        m->nodes[m->node_cnt++] = (uint16_t)at;
+        const bool there =
+            node->spoiled || sim_disk_durable(node->disk, path, m->head.bytes, m->head.len);
+        durable += there;
+        if (!there) {
+            sim_tell(s, "message %u: node %u gave a receipt and would lose it", m->number, at);
+        }
+    }
+    sim_tell(s, "message %u is stored at %u nodes, %u wanted", m->number, m->node_cnt, want);
+    if (durable < want) {
+        sim_broken(s, "D1",
+                   "message %u was answered \"stored\", but a loss of power now would leave "
+                   "%u copies of %u",
+                   m->number, durable, want);
+    }
+}
+
+void oracle_node_up(struct sim *s, struct sim_node *node)
+{
+    for (uint32_t i = 0; i < s->oracle.cnt; i++) {
+        const struct sim_msg *m = &s->oracle.msgs[i];
+        bool promised = false;
+        for (uint32_t n = 0; n < m->node_cnt; n++) {
+            promised |= m->nodes[n] == node->index;
+        }
+        if (promised && alive(s, m) && !spoiled(node, m) && !holds(node, m)) {
+            sim_broken(s, "D1", "node %u came back without message %u, for which it gave a receipt",
+                       node->index, m->number);
+            return;
+        }
+    }
+}
+
+/* ---- D2: it reaches every member; D3: nothing is lost ---- */
 static void check_msg(struct sim *s, const struct ses_map *map, struct sim_msg *m)
 {
     struct count c;
@@ -162,7 +170,7 @@ static void check_msg(struct sim *s, const struct ses_map *map, struct sim_msg *
     }
     /* of W that hold it no more than those that are down or spoiled may be missing */
     const uint32_t gone = c.members - c.up + c.spoiled;
-    if (c.holders + gone < ses_write_quorum(c.members)) {
+    if (c.holders + gone < 2 * c.members / 3 + 1) {
         sim_broken(s, "D3", "message %u is held by %u of %u members, %u are down or spoiled",
                    m->number, c.holders, c.members, gone);
     }
@@ -175,9 +183,30 @@ static void check_msg(struct sim *s, const struct ses_map *map, struct sim_msg *
     }
 }
 
+/* B2: who has seen an epoch does not go back to an older one. */
+static void check_maps(struct sim *s)
+{
+    struct ses_daemon_status *status = ses_alloc(1, sizeof *status);
+    SES_ASSERT(status != NULL);
+    for (uint32_t i = 0; i < s->node_cnt; i++) {
+        struct sim_node *node = &s->nodes[i];
+        if (!sim_node_up(node)) {
+            continue;
+        }
+        ses_daemon_status(node->daemon, status);
+        if (status->has_map && status->epoch < node->map_epoch) {
+            sim_broken(s, "B2", "node %u goes back from epoch %" PRIu64 " to %" PRIu64, i,
+                       node->map_epoch, status->epoch);
+        }
+        node->map_epoch = status->has_map ? status->epoch : node->map_epoch;
+    }
+    ses_free(status);
+}
+
 void oracle_check(struct sim *s)
 {
     struct ses_map *map = sim_chain_map(s, 0);
+    check_maps(s);
     for (uint32_t i = 0; i < s->oracle.cnt && !s->verdict.failed; i++) {
         if (alive(s, &s->oracle.msgs[i])) {
             check_msg(s, map, &s->oracle.msgs[i]);

@@ -14,6 +14,7 @@ struct sim_item {
     bool loaded; /* `item` is there; after a crash only what was saved is */
     struct ses_buf saved;
     uint32_t msg;
+    bool no_token; /* it was not taken */
     struct ses_timer *timer;
     uint32_t turn; /* grows with each question: answers to former ones are dropped */
     /* of a CHECK under way */
@@ -86,16 +87,25 @@ static struct sim_item *asked_by(void *cookie)
 }
 
 /* ---- SEAL ---- */
+static uint64_t stamp(struct sim_item *it, const struct ses_record_ids *ids, uint32_t bytes)
+{
+    uint64_t nonce = 0;
+    unsigned bits = ses_stamp_bits(bytes);
+    bits = it->item.work_bits > bits ? it->item.work_bits : bits;
+    SES_ASSERT(ses_stamp_find(&nonce, &ids->id, bits, dice_u64(&it->person->dice) >> 2,
+                              (uint64_t)1 << (bits + 6)) == SES_OK);
+    return nonce;
+}
+
+/* Most people know each other's tokens; a stranger's proof of work is what costs time here. */
 static void seal(struct sim_item *it)
 {
     struct sim_person *p = it->person;
-    struct sim *s = p->sim;
-    const struct sim_msg *m = sim_msg_at(s, it->msg);
+    const struct sim_person *to = &p->sim->people[sim_msg_at(p->sim, it->msg)->to];
     struct ses_buf record = {0};
     struct ses_record_ids ids;
-    uint64_t nonce = 0;
     struct ses_seal1 message = {.from = p->identity,
-                                .to = &s->people[m->to].card,
+                                .to = &to->card,
                                 .ns = SES_NS_INBOX,
                                 .ttl_class = it->item.ttl_class,
                                 .type = it->item.type,
@@ -107,11 +117,10 @@ static void seal(struct sim_item *it)
     const struct ses_record view = {record.bytes, record.bytes + SES_RECORD_HEADER_BYTES,
                                     (uint32_t)(record.len - SES_RECORD_HEADER_BYTES)};
     SES_ASSERT(ses_record_identify(&ids, &view) == SES_OK);
-    unsigned bits = ses_stamp_bits(view.payload_bytes);
-    bits = it->item.work_bits > bits ? it->item.work_bits : bits;
-    SES_ASSERT(ses_stamp_find(&nonce, &ids.id, bits, dice_u64(&p->dice) >> 2,
-                              (uint64_t)1 << (bits + 6)) == SES_OK);
-    ses_outbox_sealed(&it->item, &record, &ids, SES_ENTRY_STAMP, NULL, nonce);
+    const bool token = to->has_token && !it->no_token && !dice_chance(&p->dice, 60);
+    const uint64_t nonce = token ? 0 : stamp(it, &ids, view.payload_bytes);
+    ses_outbox_sealed(&it->item, &record, &ids, token ? SES_ENTRY_TOKEN : SES_ENTRY_STAMP,
+                      &to->token, nonce);
 }
 
 /* ---- OFFER ---- */
@@ -155,6 +164,7 @@ static void on_offered(void *cookie, enum ses_err err, const uint8_t *body, size
     if (advice == SES_OUTBOX_REFRESH_MAP) {
         sim_person_map(p, true);
     }
+    it->no_token |= advice == SES_OUTBOX_DROP_TOKEN;
     work_later(it, 0);
 }
 

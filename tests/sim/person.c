@@ -73,6 +73,7 @@ void sim_person_init(struct sim *s, uint32_t index)
     dice_init(&p->dice, s->seed, "person", index);
     SES_ASSERT(ses_identity_generate(&p->identity, &p->dice.random) == SES_OK);
     ses_card_of(&p->card, p->identity, "");
+    ses_random_fill(&p->dice.random, p->token.bytes, sizeof p->token.bytes);
     memcpy(p->inbox.bytes, p->identity->id.bytes + 1, sizeof p->inbox.bytes);
     p->clock = (struct ses_clock){.ctx = p, .now_ms = person_clock};
     sim_net_init(&p->net, s, p->host);

@@ -130,6 +130,7 @@ static void start_people(struct sim *s)
     for (uint32_t i = 0; i < s->person_cnt; i++) {
         struct sim_person *p = &s->people[i];
         sim_person_map(p, true);
+        sim_person_publish(p);
         sim_after(s, dice_between(&p->dice, 20000, 5 * SIM_MINUTE_MS), person_acts, p);
         if (dice_chance(&p->dice, 400)) {
             sim_person_watch(p);

@@ -90,8 +90,8 @@ void sim_disk_after(struct sim_disk *disk, bool power);
 void sim_disk_wipe(struct sim_disk *disk);
 /* Flips a bit of what is stored; false if there is nothing to flip. */
 bool sim_disk_flip(struct sim_disk *disk);
-/* Whether `bytes` stand in a file below seg/ that would survive the loss of power now. */
-bool sim_disk_durable(const struct sim_disk *disk, const void *bytes, size_t len);
+/* Whether `bytes` stand in the file and would survive the loss of power now. */
+bool sim_disk_durable(const struct sim_disk *disk, const char *path, const void *bytes, size_t len);
 uint64_t sim_disk_used(const struct sim_disk *disk);
 void sim_vfs_use(struct sim *s);
 struct sim_inode;
@@ -168,7 +168,7 @@ struct sim_chain {
     struct sim *sim;
     char *genesis;
     struct ses_chain_params params;
-    struct ses_clock clock;
+    struct ses_clock clocks[2];
     struct sim_vm machines[2]; /* producer, follower */
     uint64_t stalled_until_ms;
     uint64_t lag_until_ms; /* of the follower */
@@ -177,7 +177,7 @@ struct sim_chain {
 };
 void sim_chain_start(struct sim *s);
 void sim_chain_free(struct sim *s);
-/* What a host sees: the producer or the follower, by its number. */
+/* What a host sees: the producer or the follower, as it comes. */
 struct ses_chain sim_chain_face(struct sim *s, uint32_t host);
 void sim_chain_epoch(const struct sim *s, uint32_t machine, struct ses_epoch *out);
 /* The registry as of now; free with sim_map_free. */
@@ -212,6 +212,7 @@ struct sim_node {
     uint64_t down_for_ms; /* once dead */
     uint64_t up_since_ms;
     uint32_t start_cnt;
+    uint64_t map_epoch; /* of its daemon, when looked at last */
 };
 void sim_node_init(struct sim *s, uint32_t index);
 void sim_node_free(struct sim_node *node);
@@ -247,6 +248,8 @@ struct sim_person {
     struct ses_flow *watch;
     bool want_watch;
     uint64_t read_ms; /* when a member answered last */
+    struct ses_hash token;
+    bool has_token; /* its hash is stored: others may write with it */
 };
 void sim_person_init(struct sim *s, uint32_t index);
 void sim_person_free(struct sim_person *p);
@@ -254,6 +257,7 @@ void sim_person_crash(struct sim_person *p);
 void sim_person_send(struct sim_person *p, uint32_t to, uint32_t bytes, uint8_t ttl_class);
 void sim_person_read(struct sim_person *p);
 void sim_person_watch(struct sim_person *p);
+void sim_person_publish(struct sim_person *p);
 uint64_t sim_person_now(const struct sim_person *p);
 /* Whether one may ask: fetches the map if the epoch is over, or `force`. */
 void sim_person_map(struct sim_person *p, bool force);

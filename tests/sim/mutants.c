@@ -1,0 +1,103 @@
+/* Teeth: our own code with one mistake switched on, against seed after seed until a promise breaks.
+ * Only in the program that is built with SES_MUTANTS. */
+#include "tests/sim/runner.h"
+
+#ifdef SES_MUTANTS
+enum ses_mutant ses_mutant_on;
+
+#define JOBS_MAX 16u
+
+struct mutant {
+    const char *name, *text;
+};
+static const struct mutant mutants[SES_MUTANT_CNT] = {
+    [SES_MUTANT_NONE] = {"NONE", "the code as it is"},
+#define SES_X(name, text) [SES_MUTANT_##name] = {#name, text},
+    SES_MUTANTS_LIST(SES_X)
+#undef SES_X
+};
+
+/* The first seed that catches the mutant, 0 if none does. */
+static uint64_t hunt(const struct sim_setup *base, uint64_t seed_max, uint32_t jobs,
+                     struct outcome *out)
+{
+    uint64_t caught = 0;
+    for (uint64_t seed = 1; seed <= seed_max && caught == 0; seed += jobs) {
+        struct job running[JOBS_MAX];
+        for (uint32_t i = 0; i < jobs; i++) {
+            struct sim_setup setup = *base;
+            setup.seed = seed + i;
+            running[i] = runner_spawn(&setup, false);
+        }
+        for (uint32_t i = 0; i < jobs; i++) { /* in order: the lowest seed counts */
+            struct outcome *o = ses_alloc(1, sizeof *o);
+            struct plan plan;
+            SES_ASSERT(o != NULL);
+            runner_collect(&running[i], o, &plan);
+            if (o->verdict.failed && caught == 0) {
+                caught = running[i].seed;
+                *out = *o;
+            }
+            plan_free(&plan);
+            ses_free(o);
+        }
+    }
+    return caught;
+}
+
+static bool judge(uint32_t number, uint32_t mutant, uint64_t caught, uint64_t seed_max,
+                  const struct outcome *o, bool tap)
+{
+    const bool good = mutant == SES_MUTANT_NONE ? caught == 0 : caught != 0;
+    const char *name = mutants[mutant].name;
+    if (tap) {
+        printf("%sok %u - %s: %s\n", good ? "" : "not ", number, name,
+               caught != 0 ? o->verdict.promise : "kept every promise");
+    }
+    if (caught != 0) {
+        printf("%s%-22s %-5s seed %2" PRIu64 "  %s\n%s%34s %s\n", tap ? "# " : "", name,
+               o->verdict.promise, caught, mutants[mutant].text, tap ? "# " : "", "",
+               o->verdict.text);
+    } else {
+        printf("%s%-22s %-5s %2" PRIu64 " seeds %s\n", tap ? "# " : "", name,
+               mutant == SES_MUTANT_NONE ? "kept" : "MISSED", seed_max, mutants[mutant].text);
+    }
+    fflush(stdout);
+    return good;
+}
+
+int mutants_run(const struct sim_setup *setup, const char *only, uint64_t seed_max, uint32_t jobs,
+                bool tap)
+{
+    uint32_t bad = 0;
+    uint32_t cnt = 0;
+    struct outcome *o = ses_alloc(1, sizeof *o);
+    SES_ASSERT(o != NULL);
+    for (uint32_t i = 0; i < SES_MUTANT_CNT; i++) {
+        if (only != NULL && strstr(only, mutants[i].name) == NULL) {
+            continue;
+        }
+        ses_mutant_on = (enum ses_mutant)i;
+        const uint64_t caught = hunt(setup, seed_max, jobs < JOBS_MAX ? jobs : JOBS_MAX, o);
+        bad += !judge(++cnt, i, caught, seed_max, o, tap);
+    }
+    printf("%s%u mutants, %u not as they should be\n", tap ? "# " : "", cnt, bad);
+    if (tap) {
+        printf("1..%u\n", cnt);
+    }
+    ses_free(o);
+    return bad == 0 && cnt > 0 ? 0 : 1;
+}
+#else
+int mutants_run(const struct sim_setup *setup, const char *only, uint64_t seed_max, uint32_t jobs,
+                bool tap)
+{
+    (void)setup;
+    (void)only;
+    (void)seed_max;
+    (void)jobs;
+    (void)tap;
+    fputs("this program was built without mutants: use sim_mutants\n", stderr);
+    return 2;
+}
+#endif
