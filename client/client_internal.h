@@ -280,11 +280,36 @@ struct ses_receipt_want {
     struct ses_hash inbox;
     uint8_t ttl_class;
     uint64_t ts_ms;
+    bool all;                        /* of every member, not of a quorum only */
+    const struct ses_node_id *first; /* asked first: where it entered; NULL: any */
 };
 SES_CHECKED enum ses_err ses_client_count(struct ses_client *c, const struct ses_receipt_want *want,
                                           struct ses_node_id *nodes, uint32_t *node_cnt,
                                           uint32_t *quorum, uint32_t *asked, struct ses_buf *raw,
                                           struct ses_note *note);
+
+/* Fetches and keeps the receipts of a stored item, unless they are kept already. */
+SES_CHECKED enum ses_err ses_client_keep_receipts(struct ses_client *c,
+                                                  const struct ses_outbox_item *item,
+                                                  struct ses_note *note);
+
+/* ---- receipt_files.c: <profile>/receipts ---- */
+typedef enum ses_err ses_receipt_fn(void *cookie, const struct ses_receipt *receipt);
+/* Receipts one after the other, at most SES_MEMBERS_MAX: ERR_MALFORMED, or what `fn` returns. */
+SES_CHECKED enum ses_err ses_receipts_parse(const uint8_t *bytes, size_t len, ses_receipt_fn *fn,
+                                            void *cookie);
+/* Those kept for a record; ERR_NOT_FOUND. */
+SES_CHECKED enum ses_err ses_receipts_read(const struct ses_client *c, const struct ses_hash *id,
+                                           ses_receipt_fn *fn, void *cookie, struct ses_note *note);
+bool ses_receipts_have(const struct ses_client *c, const struct ses_hash *id);
+/* Adds `raw` to what is kept; one of each node. */
+SES_CHECKED enum ses_err ses_receipts_keep(struct ses_client *c, const struct ses_hash *id,
+                                           const struct ses_buf *raw, struct ses_note *note);
+/* All that are kept, of all records. */
+SES_CHECKED enum ses_err ses_receipts_each(struct ses_client *c, ses_receipt_fn *fn, void *cookie,
+                                           struct ses_note *note);
+/* Removes those of expired records. */
+void ses_receipts_prune(struct ses_client *c);
 
 /* ---- judge.c: what answers mean; no I/O ---- */
 /* The request that offers an item's record to a member. */

@@ -71,6 +71,19 @@ static enum ses_err take_answer(struct counting *k, const struct ses_buf *answer
     return ses_reader_done(&r) == SES_OK ? SES_OK : SES_ERR_PEER;
 }
 
+/* The members in the order to ask them. */
+static void put_first(const struct ses_map *map, struct ses_swarm_view *view,
+                      const struct ses_node_id *first)
+{
+    for (uint32_t i = 1; first != NULL && i < view->cnt; i++) {
+        if (memcmp(map->nodes[view->nodes[i]].row.node_id.bytes, first->bytes, 20) == 0) {
+            const uint32_t node = view->nodes[i];
+            view->nodes[i] = view->nodes[0];
+            view->nodes[0] = node;
+        }
+    }
+}
+
 enum ses_err ses_client_count(struct ses_client *c, const struct ses_receipt_want *want,
                               struct ses_node_id *nodes, uint32_t *node_cnt, uint32_t *quorum,
                               uint32_t *asked, struct ses_buf *raw, struct ses_note *note)
@@ -89,7 +102,8 @@ enum ses_err ses_client_count(struct ses_client *c, const struct ses_receipt_wan
     ses_writer_init(&w, body, sizeof body);
     ses_store_receipts_write(&w, &want->id);
     SES_TRY(ses_writer_done(&w));
-    for (uint32_t i = 0; i < view.cnt && k.cnt < *quorum; i++) {
+    put_first(&c->registry.map, &view, want->first);
+    for (uint32_t i = 0; i < view.cnt && (want->all || k.cnt < *quorum); i++) {
         struct ses_buf answer = {0};
         enum ses_err err = ses_client_ask(c, &c->registry.map.nodes[view.nodes[i]], SES_PROTO_STORE,
                                           false, body, w.len, ask_ms, &answer);
@@ -114,16 +128,6 @@ enum ses_err ses_client_count(struct ses_client *c, const struct ses_receipt_wan
     return SES_OK;
 }
 
-static enum ses_err keep_raw(struct ses_client *c, const struct ses_hash *id,
-                             const struct ses_buf *raw, struct ses_note *note)
-{
-    char name[9 + 65] = "receipts/";
-    char path[SES_PATH_MAX];
-    ses_hex_encode(name + 9, id->bytes, 32);
-    SES_TRY(ses_client_path(c, name, path, note));
-    return ses_file_write(path, raw->bytes, raw->len, note);
-}
-
 static enum ses_err receipts(struct ses_client *c, const struct ses_client_sent *sent,
                              struct ses_node_id *nodes, uint32_t *cnt, struct ses_note *note)
 {
@@ -141,7 +145,7 @@ static enum ses_err receipts(struct ses_client *c, const struct ses_client_sent 
     memcpy(want.inbox.bytes, to.bytes + 1, sizeof want.inbox.bytes);
     enum ses_err err = ses_client_count(c, &want, nodes, cnt, &quorum, &asked, &raw, note);
     if (err == SES_OK && raw.len > 0) {
-        err = keep_raw(c, &want.id, &raw, note);
+        err = ses_receipts_keep(c, &want.id, &raw, note);
     }
     ses_buf_free(&raw);
     if (err == SES_OK && *cnt < quorum) {
@@ -151,6 +155,32 @@ static enum ses_err receipts(struct ses_client *c, const struct ses_client_sent 
                      *cnt, quorum);
         return SES_ERR_AGAIN;
     }
+    return err;
+}
+
+enum ses_err ses_client_keep_receipts(struct ses_client *c, const struct ses_outbox_item *item,
+                                      struct ses_note *note)
+{
+    struct ses_node_id nodes[SES_MEMBERS_MAX];
+    struct ses_receipt_want want = {
+        .id = item->id, .ttl_class = item->ttl_class, .ts_ms = item->ts_ms};
+    struct ses_buf raw = {0};
+    uint32_t cnt = 0;
+    uint32_t quorum = 0;
+    uint32_t asked = 0;
+    struct ses_segment segment;
+    ses_segment_of(&segment, item->ttl_class, item->ts_ms);
+    if (item->state != SES_OUTBOX_STORED || ses_receipts_have(c, &item->id) ||
+        ses_segment_expires_ms(&segment) <= ses_client_now(c)) {
+        return SES_OK;
+    }
+    memcpy(want.inbox.bytes, item->to.bytes + 1, sizeof want.inbox.bytes);
+    want.first = item->node_cnt > 0 ? &item->nodes[0] : NULL;
+    enum ses_err err = ses_client_count(c, &want, nodes, &cnt, &quorum, &asked, &raw, note);
+    if (err == SES_OK && cnt >= quorum) {
+        err = ses_receipts_keep(c, &item->id, &raw, note);
+    }
+    ses_buf_free(&raw);
     return err;
 }
 

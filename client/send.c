@@ -233,6 +233,10 @@ enum ses_err ses_client_flush_due(struct ses_client *c, bool now, unsigned *left
         struct ses_outbox_item item;
         if (ses_outbox_load(c, uuids[i].bytes, &item, NULL) == SES_OK) {
             *left += item.state < SES_OUTBOX_STORED;
+            if (err == SES_OK && ses_mono_ms() < end_ms) { /* the next call tries again */
+                struct ses_note ignored = {0};
+                (void)!ses_client_keep_receipts(c, &item, &ignored);
+            }
             ses_outbox_free(&item);
         }
     }

@@ -267,7 +267,11 @@ ses_client_outbox(struct ses_client *client,
                   int (*each)(void *cookie, const struct ses_client_sent *sent), void *cookie,
                   struct ses_client_note *note);
 
-/* Fetches the receipts of a stored message from its swarm and checks each: signature with the
+/* Receipts of stored messages are fetched, checked and kept in the profile by every network call,
+ * receipts/<id in hex>, until the message expires: with them ses_client_demand makes the signers
+ * show the record on chain. This call does it for one message now, and says what it found.
+ *
+ * Fetches the receipts of a stored message from its swarm and checks each: signature with the
  * registry's key of the node, record id, inbox, segment, swarm and seat. *valid distinct nodes;
  * names in nodes[] (room for SES_CLIENT_NODES_MAX). Keeps the raw receipts in the profile,
  * receipts/<id in hex>. Returns SES_CLIENT_OK if at least W are valid, W of the swarm as the
