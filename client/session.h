@@ -367,6 +367,76 @@ SES_CLIENT_API SES_CLIENT_CHECKED int ses_client_delete(struct ses_client *clien
                                                         struct ses_client_deleted *out,
                                                         struct ses_client_note *note);
 
+/* ---- checking the swarm: does each member hold all of the own inbox? ---- */
+enum ses_client_verdict {
+    SES_CLIENT_COMPLETE = 1,  /* proved that it committed to all that the others committed to */
+    SES_CLIENT_WITHHOLDS,     /* lacks, hides or does not hand out records: the counts say which */
+    SES_CLIENT_FALSE_PROOF,   /* its answer does not match its commitment on the chain */
+    SES_CLIENT_NO_COMMITMENT, /* owed one for the epoch, made none */
+    SES_CLIENT_NO_PROOF,      /* committed, but did not answer, or refused: `err` */
+    SES_CLIENT_NEW_MEMBER     /* owes no commitment yet */
+};
+struct ses_client_verified { /* one member; borrowed for the callback */
+    char node[SES_CLIENT_NODE_TEXT];
+    enum ses_client_verdict verdict;
+    int err;          /* NO_PROOF: why */
+    uint8_t root[32]; /* of its commitment, with all its records: zeros without one */
+    uint64_t count;
+    unsigned records;   /* of the inbox, as proven; deleted ones too */
+    unsigned missing;   /* most members prove them, this one does not have them */
+    unsigned promised;  /* it signed receipts for them and does not have them */
+    unsigned undeleted; /* it still shows what most show deleted */
+    unsigned deleted;   /* it shows deleted what most still show */
+    unsigned unserved;  /* it proves them, but does not hand them out */
+    unsigned extra;     /* only a minority has them: late ones, or made up; no fault of others */
+};
+enum ses_client_fault {
+    SES_CLIENT_MISSING = 1,
+    SES_CLIENT_PROMISED, /* receipts/<id> holds its receipt: demand it (ses_client_demand) */
+    SES_CLIENT_UNDELETED,
+    SES_CLIENT_DELETED,
+    SES_CLIENT_UNSERVED,
+    SES_CLIENT_EXTRA
+};
+struct ses_client_finding { /* one member and one record */
+    char node[SES_CLIENT_NODE_TEXT];
+    enum ses_client_fault fault;
+    uint8_t id[32];
+    uint64_t hour_ms; /* of its time: to the hour where only a receipt is known */
+    unsigned holders; /* members that prove it */
+    unsigned proven;  /* of so many that gave proofs */
+};
+#define SES_CLIENT_EPOCH_LAST UINT64_MAX
+struct ses_client_verify {
+    size_t size;       /* sizeof(struct ses_client_verify) */
+    uint64_t epoch;    /* SES_CLIENT_EPOCH_LAST: the one before the current. Snapshots are kept
+                          until two epochs later */
+    uint64_t since_ms; /* only hours that ended later; 0: all that is live */
+    void (*on_node)(void *cookie, const struct ses_client_verified *node);
+    void (*on_finding)(void *cookie, const struct ses_client_finding *finding); /* may be NULL */
+    void *cookie;
+};
+struct ses_client_verify_result {
+    uint64_t epoch;
+    unsigned swarm;
+    unsigned records;  /* of the inbox, in all proofs together */
+    unsigned members;  /* told to on_node */
+    unsigned complete; /* of them */
+    unsigned wanted;   /* complete ones that suffice for "nothing is missing": m - W + 1 */
+    unsigned faulty;   /* WITHHOLDS, FALSE_PROOF, NO_COMMITMENT */
+};
+/* Asks every member for proofs of all its records of the own inbox, checks them against its
+ * commitment on the chain, compares the members with each other, with the receipts that this
+ * profile holds, and with what they hand out. Nothing is taken on a node's word: where it says that
+ * a member promised a record, the signed receipt lies in receipts/.
+ * SES_CLIENT_OK: enough members are complete and none is faulty. SES_CLIENT_PEER: a member is
+ * faulty. SES_CLIENT_UNREACHABLE: fewer than `wanted` gave proofs. SES_CLIENT_NOT_FOUND: the chain
+ * has no commitments of this swarm and epoch. *out is filled in all these cases. */
+SES_CLIENT_API SES_CLIENT_CHECKED int ses_client_verify(struct ses_client *client,
+                                                        const struct ses_client_verify *ask,
+                                                        struct ses_client_verify_result *out,
+                                                        struct ses_client_note *note);
+
 /* ---- the network as this client sees it ---- */
 struct ses_client_network {
     uint8_t chain_id[32];

@@ -1,0 +1,35 @@
+/* Inside libsession: what verify.c and verify_report.c share. */
+#ifndef SES_CLIENT_VERIFY_H
+#define SES_CLIENT_VERIFY_H
+
+#include "client/client_internal.h"
+
+/* What a member hands out: ids by value, ascending. */
+struct served {
+    bool listed;
+    struct ses_hash *ids;
+    uint32_t cnt;
+    uint32_t unserved;
+};
+struct verify {
+    struct ses_client *client;
+    struct ses_complete *complete;
+    const struct ses_map_node *nodes[SES_MEMBERS_MAX]; /* of its members; NULL: not registered */
+    struct ses_hash inbox, digest;
+    struct ses_times times;
+    uint64_t epoch;
+    uint64_t since_ms;
+    uint32_t swarm;
+    uint32_t wanted;
+    uint32_t segment_cnt;
+    struct ses_segment segments[SES_COMPLETE_SEGMENTS_MAX];
+    struct served served[SES_MEMBERS_MAX];
+};
+/* Asks every proven member what it hands out, and counts what it proved and keeps back. */
+SES_CHECKED enum ses_err ses_verify_served(struct verify *v);
+/* Calls on_node and on_finding, and fills in *out. */
+void ses_verify_report(const struct verify *v, const struct ses_client_verify *ask,
+                       struct ses_client_verify_result *out);
+void ses_verify_free(struct verify *v); /* what it owns */
+
+#endif
