@@ -11,6 +11,11 @@
 #define PROMISE_S 60u    /* a record that expires so soon is not held against anybody */
 
 /* ---- who ---- */
+const struct ses_map_node *ses_verify_node(const struct verify *v, uint32_t member)
+{
+    return ses_map_find(&v->client->registry.map, &v->complete->members[member].node_id);
+}
+
 static bool owes(const struct verify *v, const struct ses_registry_row *row)
 {
     return row->swarm == v->swarm && row->swarm_from_epoch < v->epoch;
@@ -23,7 +28,6 @@ static enum ses_err add_member(struct verify *v, const struct ses_node_id *node_
     if (c->member_cnt == SES_MEMBERS_MAX) {
         return SES_OK;
     }
-    v->nodes[c->member_cnt] = node;
     SES_TRY(ses_complete_add(c, node_id));
     struct ses_complete_member *m = &c->members[c->member_cnt - 1];
     m->state = node != NULL && owes(v, &node->row) ? SES_COMPLETE_NONE : SES_COMPLETE_NEW;
@@ -83,33 +87,45 @@ static enum ses_err add_committed(struct verify *v, struct ses_note *note)
 }
 
 /* ---- proofs ---- */
+/* An answer that says nothing is as good as a false one. */
+static enum ses_err take_proof(struct verify *v, uint32_t member, uint32_t first, uint32_t cnt,
+                               const struct ses_buf *answer)
+{
+    struct ses_reader r;
+    struct ses_refusal refusal = {0};
+    struct ses_proof_answer proof = {0};
+    bool ok = false;
+    enum ses_err err = ses_response_begin(&r, answer->bytes, answer->len, &ok, &refusal);
+    if (err == SES_OK && !ok) {
+        return refusal.status;
+    }
+    if (err == SES_OK) {
+        err = ses_proof_read(&proof, &r);
+    }
+    if (err != SES_OK) {
+        v->complete->members[member].state = SES_COMPLETE_FALSE;
+        return SES_ERR_PEER;
+    }
+    return ses_complete_proof(v->complete, member, &v->segments[first], cnt, proof.proof,
+                              proof.proof_bytes);
+}
+
 static enum ses_err ask_proof(struct verify *v, uint32_t member, uint32_t first, uint32_t cnt)
 {
-    struct ses_client *c = v->client;
     struct ses_prove ask = {.inbox = v->inbox, .epoch = v->epoch, .segment_cnt = (uint16_t)cnt};
     uint8_t body[64 + SES_PROVE_SEGMENTS_MAX * SES_SEGMENT_BYTES];
     struct ses_buf answer = {0};
     struct ses_writer w;
-    struct ses_reader r;
-    struct ses_refusal refusal = {0};
-    struct ses_proof_answer proof;
-    bool ok = false;
+    const struct ses_map_node *node = ses_verify_node(v, member);
+    SES_REQUIRE(node != NULL, SES_ERR_NOT_FOUND);
     memcpy(ask.segments, &v->segments[first], cnt * sizeof ask.segments[0]);
     ses_writer_init(&w, body, sizeof body);
     ses_prove_write(&w, &ask);
     SES_TRY(ses_writer_done(&w));
     enum ses_err err =
-        ses_client_ask(c, v->nodes[member], SES_PROTO_RETRIEVE, true, body, w.len, ASK_MS, &answer);
-    if (err == SES_OK &&
-        ses_response_begin(&r, answer.bytes, answer.len, &ok, &refusal) != SES_OK) {
-        err = SES_ERR_PEER;
-    } else if (err == SES_OK && !ok) {
-        err = refusal.status;
-    } else if (err == SES_OK && ses_proof_read(&proof, &r) != SES_OK) {
-        err = SES_ERR_PEER;
-    } else if (err == SES_OK) {
-        err = ses_complete_proof(v->complete, member, &v->segments[first], cnt, proof.proof,
-                                 proof.proof_bytes);
+        ses_client_ask(v->client, node, SES_PROTO_RETRIEVE, true, body, w.len, ASK_MS, &answer);
+    if (err == SES_OK) {
+        err = take_proof(v, member, first, cnt, &answer);
     }
     ses_buf_free(&answer);
     return err;
@@ -137,7 +153,7 @@ static enum ses_err ask_all(struct verify *v)
 {
     for (uint32_t i = 0; i < v->complete->member_cnt; i++) {
         struct ses_complete_member *m = &v->complete->members[i];
-        if (!m->committed || v->nodes[i] == NULL) {
+        if (!m->committed) {
             continue;
         }
         const enum ses_err err = ask_member(v, i);
@@ -147,8 +163,6 @@ static enum ses_err ask_all(struct verify *v)
         m->err = err;
         if (err == SES_OK) {
             m->state = SES_COMPLETE_PROVEN;
-        } else if (err == SES_ERR_PEER) {
-            m->state = SES_COMPLETE_FALSE; /* also what is no answer at all */
         }
     }
     return SES_OK;

@@ -14,7 +14,6 @@ struct served {
 struct verify {
     struct ses_client *client;
     struct ses_complete *complete;
-    const struct ses_map_node *nodes[SES_MEMBERS_MAX]; /* of its members; NULL: not registered */
     struct ses_hash inbox, digest;
     struct ses_times times;
     uint64_t epoch;
@@ -25,6 +24,8 @@ struct verify {
     struct ses_segment segments[SES_COMPLETE_SEGMENTS_MAX];
     struct served served[SES_MEMBERS_MAX];
 };
+/* NULL: not registered (any more). Good until the map is refreshed. */
+const struct ses_map_node *ses_verify_node(const struct verify *v, uint32_t member);
 /* Asks every proven member what it hands out, and counts what it proved and keeps back. */
 SES_CHECKED enum ses_err ses_verify_served(struct verify *v);
 /* Calls on_node and on_finding, and fills in *out. */

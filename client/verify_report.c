@@ -26,8 +26,10 @@ static enum ses_err list_member(struct verify *v, uint32_t member)
     struct ses_refusal refusal = {0};
     struct served *s = &v->served[member];
     bool partial = false;
-    enum ses_err err = ses_client_list_member(v->client, v->nodes[member], &v->inbox, SES_NS_INBOX,
-                                              &listing, &partial, &refusal);
+    const struct ses_map_node *node = ses_verify_node(v, member);
+    SES_REQUIRE(node != NULL, SES_OK);
+    enum ses_err err = ses_client_list_member(v->client, node, &v->inbox, SES_NS_INBOX, &listing,
+                                              &partial, &refusal);
     if (err == SES_OK) {
         s->ids = ses_alloc((size_t)listing.cnt + 1, sizeof *s->ids);
         err = s->ids != NULL ? SES_OK : SES_ERR_MEMORY;

@@ -167,6 +167,76 @@ static void test_stored_by_all(void)
     scene_free(&s);
 }
 
+static void expect_listed(struct scene *s, int want)
+{
+    struct ses_hash ids[100];
+    enum ses_err refused;
+    for (uint32_t node = 0; node < s->w->node_cnt; node++) {
+        TAP_EQ((uint64_t)want, (uint64_t)list(s, node, s->bob, ids, &refused));
+    }
+}
+
+static void test_gone_everywhere(void)
+{
+    struct scene s;
+    struct statement st;
+    struct post_answer a;
+    struct ses_refusal refusal;
+    struct ses_cursor cursor = {{0}};
+    scene_new(&s, 3, 1);
+    for (unsigned i = 0; i < 3; i++) {
+        scene_send(&s, i, i);
+    }
+    world_run(s.w, 2000);
+    expect_listed(&s, 3);
+    statement_make(&st, &s, 2, world_unix_ms(s.w));
+    statement_send(&s, 1, &st, &a);
+    TAP_OK(a.ok && a.stored.state == SES_STORED);
+    world_run(s.w, 2000);
+    expect_listed(&s, 1);
+    TAP_EQ(1, (uint64_t)post_read(s.w, s.phone, 2, s.bob, &s.inbox, 0, &cursor, 10, &refusal));
+    scene_free(&s);
+}
+
+/* The statement overtakes the message: the message comes as deleted. */
+static void test_before_the_message(void)
+{
+    struct scene s;
+    struct statement st;
+    struct post_answer a;
+    scene_new(&s, 3, 1);
+    statement_make(&st, &s, 1, world_unix_ms(s.w));
+    statement_send(&s, 0, &st, &a);
+    TAP_OK(a.ok && a.stored.state == SES_STORED);
+    world_run(s.w, 2000);
+    scene_send(&s, 0, 1); /* it still gets its receipts */
+    scene_send(&s, 1, 1);
+    world_run(s.w, 2000);
+    expect_listed(&s, 1);
+    scene_free(&s);
+}
+
+/* A member that was away gets message and statement from the entry nodes' debts, in any order. */
+static void test_after_an_absence(void)
+{
+    struct scene s;
+    struct statement st;
+    struct post_answer a;
+    scene_new(&s, 4, 1);
+    world_crash(s.w, 3);
+    scene_send(&s, 0, 0);
+    scene_send(&s, 1, 1);
+    statement_make(&st, &s, 1, world_unix_ms(s.w));
+    statement_send(&s, 2, &st, &a);
+    TAP_OK(a.ok && a.stored.state == SES_STORED);
+    world_run(s.w, 2000);
+    world_start(s.w, 3);
+    world_run(s.w, 120000);
+    TAP_OK(post_at(s.w, 3, &st.record));
+    expect_listed(&s, 1);
+    scene_free(&s);
+}
+
 static void refused_with(struct scene *s, enum ses_err want, uint32_t node,
                          const struct statement *st)
 {
@@ -225,6 +295,9 @@ int main(void)
     TAP_MUST(ses_crypto_init() == SES_OK);
     TAP_RUN(test_list);
     TAP_RUN(test_stored_by_all);
+    TAP_RUN(test_gone_everywhere);
+    TAP_RUN(test_before_the_message);
+    TAP_RUN(test_after_an_absence);
     TAP_RUN(test_refused);
     TAP_RUN(test_not_as_a_store);
     return tap_done();
