@@ -141,6 +141,7 @@ enum ses_refusal_kind {
 struct ses_daemon_stats {
     uint64_t stores, stored, pending_answers, attached; /* requests, and how they were answered */
     uint64_t deletes;                                   /* delete requests, counted apart */
+    uint64_t proofs_asked;                              /* of completeness */
     uint64_t retrieves, retrieved_records, retrieved_bytes;
     uint64_t receipts_asked, watch_pages, watch_closed_slow;
     uint64_t refused[SES_REFUSED_CNT];

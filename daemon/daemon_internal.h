@@ -180,7 +180,7 @@ void ses_verdict_free(struct verdict *v);
 /* link.c: applies a verdict. */
 void ses_member_result(struct link *link, const struct verdict *v);
 
-/* ---- entry.c, read.c, list.c, replica.c, watch.c, follow.c ---- */
+/* ---- entry.c, read.c, list.c, prove.c, replica.c, watch.c, follow.c ---- */
 void ses_entry_serve(void *cookie, struct ses_call *call, const uint8_t *body, size_t len);
 void ses_delete_serve(void *cookie, struct ses_call *call, const uint8_t *body, size_t len);
 void ses_read_serve(void *cookie, struct ses_call *call, const uint8_t *body, size_t len);
@@ -188,6 +188,7 @@ void ses_info_serve(void *cookie, struct ses_call *call, const uint8_t *body, si
 void ses_registry_serve(void *cookie, struct ses_call *call, const uint8_t *body, size_t len);
 void ses_receipts_serve(struct ses_daemon *d, struct ses_call *call, const uint8_t *body,
                         size_t len);
+void ses_prove_serve(struct ses_daemon *d, struct ses_call *call, const uint8_t *body, size_t len);
 /* put.c: ses_store_put, with the targets of a delete statement, whose signature was verified. */
 SES_CHECKED enum ses_err ses_daemon_put(struct ses_daemon *d, const struct ses_put *put);
 /* A page of records as the list of their delete targets: a whole response body. */

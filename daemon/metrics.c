@@ -60,6 +60,7 @@ static void add_counters(struct text *t, const struct ses_daemon_stats *s)
         {"missed_epochs_total", "epochs that the chain judged as missed", s->misses},
         {"attached_total", "stores that joined a running one", s->attached},
         {"deletes_total", "delete requests", s->deletes},
+        {"proofs_asked_total", "requests for proofs of an inbox", s->proofs_asked},
         {"retrieves_total", "retrieve requests", s->retrieves},
         {"retrieved_records_total", "records handed out", s->retrieved_records},
         {"retrieved_bytes_total", "bytes of pages handed out", s->retrieved_bytes},

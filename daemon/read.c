@@ -124,6 +124,10 @@ void ses_read_serve(void *cookie, struct ses_call *call, const uint8_t *body, si
     }
     d->stats.retrieves++;
     enum ses_err err = ses_request_begin(&r, body, len, &op);
+    if (err == SES_OK && op == SES_RETRIEVE_PROVE) {
+        ses_prove_serve(d, call, body, len);
+        return;
+    }
     if (err == SES_OK && op == SES_RETRIEVE_PAGE) {
         err = ses_retrieve_read(&ask, body, len);
     } else if (err == SES_OK) {
