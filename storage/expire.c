@@ -5,7 +5,7 @@
 #include "storage/db.h"
 #include "storage/storage_internal.h"
 
-#define DAY_MS 86400000u
+#define HOUR_MS 3600000u
 #define SIGNED_KEPT_MINUTES (60u * 24u * 31u) /* longer than any record lives */
 
 struct unlink_task {
@@ -74,7 +74,8 @@ static bool push(struct ses_store *store, const struct unlink_task *what)
 int64_t ses_expired_day(uint8_t ttl_class, uint64_t now_ms)
 {
     const uint64_t ttl_ms = ses_ttl_ms(ttl_class);
-    return now_ms < ttl_ms ? -1 : (int64_t)((now_ms - ttl_ms) / DAY_MS) - 1;
+    const uint64_t day_ms = ses_day_hours(ttl_class) * (uint64_t)HOUR_MS;
+    return now_ms < ttl_ms ? -1 : (int64_t)((now_ms - ttl_ms) / day_ms) - 1;
 }
 
 static void expire_indexes(struct ses_store *store, uint64_t now_ms)

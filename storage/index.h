@@ -44,9 +44,16 @@ void ses_index_free(struct ses_index *index);
 void ses_index_name(char out[48], uint8_t ttl_class, uint32_t day);
 /* "<class>-<day>.db", nothing else. */
 bool ses_index_name_parse(const char *name, uint8_t *ttl_class, uint32_t *day);
+/* Hours of one index, its "day". The hour of class 0 is a day of its own, so that what stands in its
+ * index, receipts above all, goes with records that live no longer. */
+static inline uint32_t ses_day_hours(uint8_t ttl_class)
+{
+    return ttl_class == 0 ? 1 : 24;
+}
+
 static inline uint32_t ses_day_of(const struct ses_segment *segment)
 {
-    return segment->hour / 24;
+    return segment->hour / ses_day_hours(segment->ttl_class);
 }
 
 SES_CHECKED enum ses_err ses_index_begin(struct ses_index *index);

@@ -208,8 +208,9 @@ static enum ses_err load_in(struct recovery *r, struct ses_index *index)
 static enum ses_err unload(struct recovery *r, uint8_t ttl_class, uint32_t day)
 {
     struct ses_catalog *c = &r->store->catalog;
-    for (uint32_t h = 0; h < DAY_HOURS; h++) {
-        const struct ses_segment segment = {.ttl_class = ttl_class, .hour = day * DAY_HOURS + h};
+    const uint32_t hours = ses_day_hours(ttl_class);
+    for (uint32_t h = 0; h < hours; h++) {
+        const struct ses_segment segment = {.ttl_class = ttl_class, .hour = day * hours + h};
         uint32_t seg;
         if (ses_catalog_find_seg(c, &segment, &seg)) {
             ses_catalog_seg(c, seg)->end = 0;

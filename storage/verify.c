@@ -73,7 +73,7 @@ static enum ses_err add_day(struct verify *v, uint8_t ttl_class, uint32_t day)
     struct ses_segment key;
     memset(&key, 0, sizeof key);
     key.ttl_class = ttl_class;
-    key.hour = day * DAY_HOURS;
+    key.hour = day * ses_day_hours(ttl_class);
     for (size_t at = 0; at < v->days.len; at += sizeof key) {
         if (compare_segments(v->days.bytes + at, &key) == 0) {
             return SES_OK;
@@ -372,7 +372,7 @@ static enum ses_err check_day(struct verify *v, const struct ses_segment *first)
 {
     char name[48];
     v->ttl_class = first->ttl_class;
-    v->day = first->hour / DAY_HOURS;
+    v->day = ses_day_of(first);
     v->found.len = 0;
     memset(v->valid_end, 0, sizeof v->valid_end);
     memset(v->indexed_end, 0, sizeof v->indexed_end);
