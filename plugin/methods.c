@@ -23,6 +23,9 @@ static json_t *locked(ses_rpc_method_fn *fn, void *cookie, json_t *params,
 #define METHODS(X)                                                                                 \
     X(getBalance, balance)                                                                         \
     X(getBlock, block)                                                                             \
+    X(getChallenges, challenges)                                                                   \
+    X(getCommitment, commitment)                                                                   \
+    X(getCommitments, commitments)                                                                 \
     X(getEpoch, epoch)                                                                             \
     X(getEpochs, epochs)                                                                           \
     X(getHead, head)                                                                               \

@@ -28,5 +28,6 @@ ses_rpc_method_fn ses_method_nodes, ses_method_node, ses_method_swarm, ses_metho
     ses_method_uptime, ses_method_registry, ses_method_testers;
 ses_rpc_method_fn ses_method_epoch, ses_method_epochs, ses_method_balance, ses_method_nonce,
     ses_method_total_bonded;
+ses_rpc_method_fn ses_method_challenges, ses_method_commitment, ses_method_commitments;
 
 #endif

@@ -251,9 +251,24 @@ static uint32_t plan_find(const struct plan *plan, const struct ses_node_id *nod
     return at;
 }
 
+/* Which verdict bits count: known of the running epoch only. */
+static json_t *counts_json(const struct ses_host *host, uint64_t epoch,
+                           const struct ses_node_id *node_id)
+{
+    struct ses_node_id targets[256];
+    uint8_t counts[SES_VERDICT_BYTES_MAX];
+    struct ses_vm_head head;
+    uint32_t cnt = 0;
+    ses_vm_head(host->vm, &head);
+    if (epoch != head.epoch || ses_vm_tests(host->vm, node_id, targets, &cnt, counts) != SES_OK) {
+        return json_null();
+    }
+    return ses_json_hex(counts, sizeof counts);
+}
+
 /* The node at position q tests q - d_j and is tested by q + d_j. */
-static json_t *plan_json(const struct plan *plan, uint32_t at, uint64_t epoch,
-                         const struct ses_node_id *node_id)
+static json_t *plan_json(const struct ses_host *host, const struct plan *plan, uint32_t at,
+                         uint64_t epoch, const struct ses_node_id *node_id)
 {
     json_t *tests = json_array();
     json_t *testers = json_array();
@@ -263,8 +278,9 @@ static json_t *plan_json(const struct plan *plan, uint32_t at, uint64_t epoch,
         json_array_append_new(tests, plan_node(plan, (at + n - d) % n));
         json_array_append_new(testers, plan_node(plan, (at + d) % n));
     }
-    return json_pack("{s:o, s:o, s:o, s:o}", "nodeId", ses_json_node_id(node_id), "epoch",
-                     ses_json_u64(epoch), "testers", testers, "tests", tests);
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "nodeId", ses_json_node_id(node_id), "epoch",
+                     ses_json_u64(epoch), "testers", testers, "tests", tests, "counts",
+                     counts_json(host, epoch, node_id));
 }
 
 static enum ses_err testers_json(struct ses_host *host, const json_t *params, json_t **out,
@@ -292,7 +308,7 @@ static enum ses_err testers_json(struct ses_host *host, const json_t *params, js
         ses_note_set(note, "this node was not active in epoch %llu", (unsigned long long)epoch);
         return SES_ERR_NOT_FOUND;
     }
-    *out = plan_json(&plan, at, epoch, &node_id);
+    *out = plan_json(host, &plan, at, epoch, &node_id);
     return *out != NULL ? SES_OK : SES_ERR_MEMORY;
 }
 

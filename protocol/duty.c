@@ -160,7 +160,8 @@ enum ses_err ses_opening_check(const struct ses_opening *o, const struct ses_lea
 {
     struct ses_hash id;
     uint8_t size[4];
-    SES_REQUIRE(o->leaf_only == (leaf->kind == SES_RECORD_TOMBSTONE), SES_ERR_CHECKSUM);
+    const bool deleted = leaf->kind == SES_RECORD_TOMBSTONE && leaf->size == 0;
+    SES_REQUIRE(o->leaf_only == deleted, SES_ERR_CHECKSUM);
     if (o->leaf_only) {
         return SES_OK;
     }

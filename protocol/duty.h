@@ -41,10 +41,12 @@ struct ses_owed {
     uint64_t chunk_draw;           /* mod the number of chunks of the leaf */
 };
 
-/* An opened leaf. The proof of the response shows the leaf; this shows a chunk of its record. */
+/* An opened leaf. The proof of the response shows the leaf; this shows a chunk of its record. The
+ * leaf of a deleted record (kind 1, size 0) stands alone; that of a delete statement (kind 1, with a
+ * size) is opened like a message. */
 struct ses_opening {
     uint8_t index;  /* in what is owed */
-    bool leaf_only; /* a tombstone: nothing follows */
+    bool leaf_only; /* a deleted record: nothing follows */
     struct ses_hash header_hash;
     struct ses_hash payload_root;
     uint16_t chunk_len; /* 0 for an empty payload */
@@ -55,7 +57,7 @@ struct ses_opening {
 void ses_opening_write(struct ses_writer *w, const struct ses_opening *o);
 /* `chunk` is a view into the reader's bytes. */
 void ses_opening_read(struct ses_reader *r, struct ses_opening *o);
-/* The opening of a message from its record: chunk `draw` mod their number, and its path. */
+/* The opening of a record that is held: chunk `draw` mod their number, and its path. */
 void ses_opening_make(struct ses_opening *out, uint8_t index, const struct ses_record *record,
                       const struct ses_record_ids *ids, uint64_t draw);
 /* Whether the opening shows chunk `draw` of the record that `leaf` stands for. SES_ERR_CHECKSUM. */

@@ -5,6 +5,8 @@
  *     nodes sorted by node_id ──► resize ──► assign ──► fill ──► rotate ──► testers
  *                                 step 4     step 5 (i)  (ii)     (iii)      step 6
  *
+ * and for one node:  root, seed, demands ──► what its response owes ──► what it shows  (step 7)
+ *
  * Normative source: the registry page, Epochs; golden vectors in registry of vectors.json.
  */
 #ifndef SES_SWARM_SWARM_H
@@ -75,6 +77,18 @@ uint32_t ses_tester_target(const struct ses_tester_plan *plan, uint32_t position
  * ses_tester_plan_make, positions < order_cnt, j < offset_cnt. */
 bool ses_tester_tests(const struct ses_tester_plan *plan, const struct ses_membership *m,
                       uint32_t position, uint32_t j);
+
+/* ---- step 7: audits and demands ---- */
+/* What the response of an epoch with `seed` has to open: the distinct positions drawn from the
+ * node's root of the epoch before (NULL: it has none), then the demands, in order. Their count. */
+uint32_t ses_owed_list(struct ses_owed out[SES_OWED_MAX], const struct ses_hash *seed,
+                       const struct ses_node_id *node_id, const struct ses_committed *root,
+                       uint64_t audit_leaves, const struct ses_owed *demands, uint32_t demand_cnt);
+/* Bit i of *shown: the response opens owed[i]. ERR_OPENING: something in it is false, about another
+ * root, or was not asked for; *shown is 0 then. Linear in the length of the response. */
+SES_CHECKED enum ses_err ses_response_check(uint8_t *shown, const struct ses_tx_response *response,
+                                            const struct ses_committed *root,
+                                            const struct ses_owed *owed, uint32_t owed_cnt);
 
 /* ---- the map that nodes and clients route by: one epoch's snapshot ---- */
 struct ses_map_node {

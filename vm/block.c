@@ -24,6 +24,7 @@ static void undo(struct ses_vm *vm, struct ses_undecided *u)
     ses_entries_free(&u->layer.entries);
     ses_new_epoch_free(&u->epoch);
     ses_rows_unref(u->tip.rows);
+    ses_tests_unref(u->tip.tests);
     ses_trie_unref(vm->trie_pool, u->tip.trie);
     u->tip = (struct ses_tip){0};
 }
@@ -157,6 +158,7 @@ enum ses_err ses_undecided_begin(struct ses_vm *vm, struct ses_undecided *u,
     u->tip.timestamp = timestamp;
     u->tip.epoch = below->epoch;
     u->tip.rows = ses_rows_ref(below->rows);
+    u->tip.tests = ses_tests_ref(below->tests);
     return n > below->epoch.epoch ? ses_epoch_transition(vm, &u->tip, &u->epoch, below, n) : SES_OK;
 }
 
@@ -185,13 +187,17 @@ enum ses_err ses_undecided_seal(struct ses_vm *vm, struct ses_undecided *u)
     return ses_layer_root(vm, &u->tip, ses_parent_tip(vm, u->parent)->trie);
 }
 
-/* ---- signatures of a block ---- */
+/* ---- signatures and openings of a block: all of it in parallel ---- */
 
 struct check {
     struct ses_tx tx;
-    struct ses_dsa_pk known;
-    bool has_known;
+    struct ses_dsa_pk signer;
+    struct ses_dsa_pk node; /* of a demand's receipt */
+    bool has_signer;
+    bool has_node;
     bool done; /* found among the verified */
+    struct ses_response_context response;
+    uint8_t shown; /* by the openings of a response */
     enum ses_err err;
 };
 struct checks {
@@ -200,36 +206,93 @@ struct checks {
     uint32_t cnt;
 };
 
+static enum ses_err check_openings(struct check *check)
+{
+    const struct ses_response_context *r = &check->response;
+    return ses_response_check(&check->shown, &check->tx.body.response,
+                              r->has_root ? &r->root : NULL, r->owed, r->owed_cnt);
+}
+
 static void check_one(void *cookie, size_t i)
 {
     struct checks *c = cookie;
     struct check *check = &c->list[i];
-    if (!check->done) {
-        check->err =
-            ses_rules_verify(c->chain_id, &check->tx, check->has_known ? &check->known : NULL);
+    const struct ses_known_keys known = {.signer = check->has_signer ? &check->signer : NULL,
+                                         .node = check->has_node ? &check->node : NULL};
+    if (check->tx.type == SES_TX_RESPONSE) {
+        check->err = check_openings(check);
+    }
+    if (check->err == SES_OK && !check->done) {
+        check->err = ses_rules_verify(c->chain_id, &check->tx, &known);
     }
 }
 
 /* A key may have been shown by an earlier transaction of the same block. */
-static void find_key(const struct ses_layer *layer, struct checks *c, uint32_t i)
+static bool find_account_key(const struct ses_layer *layer, const struct checks *c, uint32_t i,
+                             struct ses_dsa_pk *out)
 {
-    struct check *check = &c->list[i];
-    const struct ses_auth *auth = &check->tx.auth[0];
+    const struct ses_auth *auth = &c->list[i].tx.auth[0];
     struct ses_account account;
     memcpy(account.bytes, auth->signer, sizeof(account.bytes));
-    check->has_known = ses_account_key_load(layer, &account, &check->known) == SES_OK;
-    for (uint32_t k = 0; k < i && !check->has_known; k++) {
+    if (ses_account_key_load(layer, &account, out) == SES_OK) {
+        return true;
+    }
+    for (uint32_t k = 0; k < i; k++) {
         const struct ses_auth *other = &c->list[k].tx.auth[0];
         if (other->kind == SES_AUTH_FIRST &&
             memcmp(other->signer, auth->signer, sizeof(auth->signer)) == 0) {
-            memcpy(check->known.bytes, other->public_key, SES_DSA_PK_BYTES);
-            check->has_known = true;
+            memcpy(out->bytes, other->public_key, SES_DSA_PK_BYTES);
+            return true;
         }
+    }
+    return false;
+}
+
+static bool find_node_key(const struct ses_layer *layer, const struct checks *c, uint32_t i,
+                          struct ses_dsa_pk *out)
+{
+    struct ses_node_id node_id;
+    SES_ASSERT(ses_tx_node(&c->list[i].tx, &node_id));
+    if (ses_node_dsa_load(layer, &node_id, out) == SES_OK) {
+        return true;
+    }
+    for (uint32_t k = 0; k < i; k++) {
+        const struct ses_tx *other = &c->list[k].tx;
+        if (other->type == SES_TX_REGISTER &&
+            memcmp(other->body.reg.node_id.bytes, node_id.bytes, sizeof(node_id.bytes)) == 0) {
+            *out = other->body.reg.public_key;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* `now` stands behind the transition of the block, if it runs one: what a response owes was fixed
+ * there, and no transaction of the block changes it. */
+static void prepare(const struct ses_vm *vm, const struct ses_tip *now, struct checks *c,
+                    uint32_t i)
+{
+    struct check *check = &c->list[i];
+    const struct ses_tx *tx = &check->tx;
+    if (tx->type == SES_TX_RESPONSE) {
+        ses_response_context_of(&check->response, vm, now, &tx->body.response.node_id);
+    }
+    check->done = ses_verified_has(vm, &tx->id);
+    if (check->done) {
+        return;
+    }
+    if (ses_tx_by_node(tx->type)) {
+        check->has_signer = find_node_key(now->layer, c, i, &check->signer);
+    } else if (tx->auth[0].kind == SES_AUTH_KNOWN) {
+        check->has_signer = find_account_key(now->layer, c, i, &check->signer);
+    }
+    if (tx->type == SES_TX_DEMAND) {
+        check->has_node = find_node_key(now->layer, c, i, &check->node);
     }
 }
 
 static enum ses_err load_checks(const struct ses_vm *vm, struct checks *c,
-                                const struct ses_undecided *u, const struct ses_layer *below)
+                                const struct ses_undecided *u)
 {
     struct ses_reader r;
     c->list = ses_alloc(u->block.tx_cnt == 0 ? 1 : u->block.tx_cnt, sizeof(*c->list));
@@ -237,15 +300,11 @@ static enum ses_err load_checks(const struct ses_vm *vm, struct checks *c,
     ses_reader_init(&r, u->bytes.bytes + SES_BLOCK_HEADER_BYTES,
                     u->bytes.len - SES_BLOCK_HEADER_BYTES);
     for (c->cnt = 0; c->cnt < u->block.tx_cnt; c->cnt++) {
-        struct check *check = &c->list[c->cnt];
         size_t len = 0;
         const uint8_t *at = ses_block_next_tx(&r, &len);
         SES_REQUIRE(at != NULL, SES_ERR_MALFORMED);
-        SES_TRY(ses_tx_decode(&check->tx, at, len));
-        check->done = ses_verified_has(vm, &check->tx.id);
-        if (!check->done && check->tx.auth[0].kind == SES_AUTH_KNOWN) {
-            find_key(below, c, c->cnt);
-        }
+        SES_TRY(ses_tx_decode(&c->list[c->cnt].tx, at, len));
+        prepare(vm, &u->tip, c, c->cnt);
     }
     return SES_OK;
 }
@@ -306,7 +365,8 @@ static enum ses_err apply_all(struct ses_vm *vm, struct ses_undecided *u, const 
 {
     for (uint32_t i = 0; i < c->cnt; i++) {
         struct ses_note why = {{0}};
-        const enum ses_err err = ses_rules_apply(vm, &u->layer, &u->tip, &c->list[i].tx, &why);
+        const enum ses_err err =
+            ses_rules_apply(vm, &u->layer, &u->tip, &c->list[i].tx, &c->list[i].shown, &why);
         if (err != SES_OK) {
             ses_note_set(note, "transaction %" PRIu32 " of the block: %s", i,
                          why.text[0] != 0 ? why.text : ses_err_text(err));
@@ -325,12 +385,12 @@ static enum ses_err execute(struct ses_vm *vm, struct ses_undecided *u,
                             struct ses_undecided *parent, struct ses_note *note)
 {
     struct checks c = {.chain_id = &vm->chain_id};
-    enum ses_err err = load_checks(vm, &c, u, ses_parent_tip(vm, parent)->layer);
+    enum ses_err err = ses_undecided_begin(vm, u, parent, u->block.timestamp);
     if (err == SES_OK) {
-        err = run_checks(vm, &c, note);
+        err = load_checks(vm, &c, u);
     }
     if (err == SES_OK) {
-        err = ses_undecided_begin(vm, u, parent, u->block.timestamp);
+        err = run_checks(vm, &c, note);
     }
     if (err == SES_OK) {
         err = apply_all(vm, u, &c, note);

@@ -33,12 +33,45 @@ static enum ses_err try_tx(struct draft *d, const struct ses_pool_tx *p, bool *t
         return SES_OK;
     }
     SES_TRY(ses_tx_decode(&tx, p->bytes, p->len));
-    const enum ses_err err = ses_rules_apply(d->vm, &d->u->layer, &d->u->tip, &tx, NULL);
+    const enum ses_err err = ses_rules_apply(d->vm, &d->u->layer, &d->u->tip, &tx, NULL, NULL);
     if (err != SES_OK) {
         return err == SES_ERR_MEMORY ? SES_ERR_MEMORY : SES_ERR_INVALID;
     }
     *taken = true;
     return append_tx(d, p);
+}
+
+/* One of a node. Another epoch, or an ancestor that has it, is no fault of its own: it waits for
+ * the ancestor's fate. */
+static enum ses_err try_duty(struct draft *d, struct ses_pool_tx *p)
+{
+    struct ses_tx tx;
+    if (d->u->bytes.len + 4 + p->len > d->vm->params.block_max_bytes) {
+        return SES_OK;
+    }
+    SES_TRY(ses_tx_decode(&tx, p->bytes, p->len));
+    const enum ses_err err = ses_rules_apply(d->vm, &d->u->layer, &d->u->tip, &tx, NULL, NULL);
+    if (err == SES_OK) {
+        return append_tx(d, p);
+    }
+    if (err != SES_ERR_MEMORY && err != SES_ERR_EPOCH && err != SES_ERR_EXISTS) {
+        ses_duty_pool_drop(&d->vm->pool, p);
+    }
+    return err == SES_ERR_MEMORY ? err : SES_OK;
+}
+
+/* Duties go first: who pays can wait for a block, who is judged cannot. */
+static enum ses_err fill_duties(struct draft *d)
+{
+    struct ses_pool_tx *next = NULL;
+    for (struct ses_pool_tx *p = d->vm->pool.first_duty; p != NULL; p = next) {
+        next = p->next_duty;
+        if (d->tx_cnt >= SES_BLOCK_TXS_MAX) {
+            break;
+        }
+        SES_TRY(try_duty(d, p));
+    }
+    return SES_OK;
 }
 
 static enum ses_err fill(struct draft *d, struct ses_pool_cursor *c)
@@ -83,6 +116,7 @@ static enum ses_err draft_block(struct draft *d, struct ses_undecided *parent, u
     struct ses_pool_cursor cursor = {0};
     SES_TRY(ses_buf_append(&d->u->bytes, header, sizeof(header)));
     SES_TRY(ses_undecided_begin(d->vm, d->u, parent, timestamp));
+    SES_TRY(fill_duties(d));
     SES_TRY(ses_pool_cursor_init(&cursor, &d->vm->pool));
     const enum ses_err err = fill(d, &cursor);
     ses_pool_cursor_free(&cursor);
@@ -104,7 +138,8 @@ enum ses_err ses_vm_build(struct ses_vm *vm, struct ses_hash *id)
     const struct ses_tip *parent = ses_parent_tip(vm, vm->preferred);
     const uint64_t timestamp = build_time(vm, parent);
     memset(id, 0, sizeof(*id));
-    SES_REQUIRE(vm->pool.tx_cnt > 0 || ses_empty_allowed(vm, parent, timestamp), SES_ERR_AGAIN);
+    SES_REQUIRE(vm->pool.tx_cnt + vm->pool.duty_cnt > 0 || ses_empty_allowed(vm, parent, timestamp),
+                SES_ERR_AGAIN);
     SES_REQUIRE(vm->verified_cnt < SES_VM_UNDECIDED_MAX, SES_ERR_FULL);
     SES_TRY(ses_undecided_new(&d.u));
     const enum ses_err err = draft_block(&d, vm->preferred, timestamp);
@@ -134,6 +169,11 @@ static bool pending_above(const struct ses_vm *vm, const struct ses_tip *parent)
         struct ses_account_state state;
         ses_account_load(parent->layer, &a->account, &state);
         if (a->last->facts.nonce > state.nonce) {
+            return true;
+        }
+    }
+    for (const struct ses_pool_tx *p = vm->pool.first_duty; p != NULL; p = p->next_duty) {
+        if (!ses_duty_stale(parent, &p->facts)) {
             return true;
         }
     }

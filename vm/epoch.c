@@ -1,34 +1,23 @@
 /* The epoch transition (registry page, Epochs), one function for each step:
  *
- *   load ─► retire (3) ─► membership (4, 5) ─► testers (6) ─► store ─► record (8)
+ *   load ─► judge (2, 1) ─► retire (3) ─► membership (4, 5) ─► testers (6) ─► store ─► record (8)
  */
-#include "vm/vm_internal.h"
-
-struct transition {
-    const struct ses_vm *vm;
-    struct ses_tip *tip;
-    struct ses_new_epoch *out;
-    const struct ses_rows *rows_before;
-    uint64_t n;          /* the epoch that begins */
-    uint64_t seatable_s; /* registered before this second: may get a seat */
-    bool genesis;
-    struct ses_node *nodes; /* all of the state, by node_id */
-    uint32_t node_cnt;
-    struct ses_membership m; /* parallel to nodes */
-    uint32_t active_cnt;
-};
+#include "vm/epoch_internal.h"
 
 void ses_new_epoch_free(struct ses_new_epoch *e)
 {
     ses_buf_free(&e->record);
     ses_buf_free(&e->testers);
+    ses_buf_free(&e->judged);
     ses_entries_free(&e->keys);
     e->ran = false;
 }
 
-static void transition_free(struct transition *t)
+static void transition_free(struct ses_transition *t)
 {
     ses_free(t->nodes);
+    ses_free(t->standings);
+    ses_free(t->canonical);
     ses_free(t->m.seats);
     ses_free(t->m.scratch);
 }
@@ -53,7 +42,7 @@ static uint32_t count_written(const struct ses_layer *layer)
     return cnt;
 }
 
-static void collect_written(const struct transition *t, struct ses_node *out, uint32_t *cnt)
+static void collect_written(const struct ses_transition *t, struct ses_node *out, uint32_t *cnt)
 {
     const struct ses_layer *layer = t->tip->layer;
     for (; layer->parent != NULL; layer = layer->parent) {
@@ -66,7 +55,7 @@ static void collect_written(const struct transition *t, struct ses_node *out, ui
     }
 }
 
-static enum ses_err load_nodes(struct transition *t)
+static enum ses_err load_nodes(struct ses_transition *t)
 {
     const uint32_t accepted = t->vm->node_cnt;
     const uint32_t room = accepted + count_written(t->tip->layer);
@@ -91,7 +80,21 @@ static enum ses_err load_nodes(struct transition *t)
     return SES_OK;
 }
 
-static enum ses_err load_seats(struct transition *t)
+/* A Retired node, and one put out for misses, has no seat; the latter gets none until it passes. */
+static struct ses_seat seat_of(const struct ses_transition *t, const struct ses_node *node)
+{
+    const bool lost = ses_seat_lost(t, node);
+    const uint64_t before_s =
+        t->parent == NULL ? 0 : ses_vm_epoch_start(t->vm, t->parent->epoch.epoch);
+    return (struct ses_seat){
+        .node_id = node->node_id,
+        .owner = node->owner,
+        .status = node->status,
+        .swarm = lost || node->status == SES_NODE_RETIRED ? SES_SWARM_NONE : node->swarm,
+        .seatable = !lost && (t->parent == NULL || node->registered_at < before_s)};
+}
+
+static enum ses_err load_seats(struct ses_transition *t)
 {
     struct ses_membership *m = &t->m;
     m->num_swarms = t->tip->epoch.num_swarms;
@@ -101,20 +104,14 @@ static enum ses_err load_seats(struct transition *t)
     m->scratch = ses_alloc(m->scratch_cnt, sizeof(*m->scratch));
     SES_REQUIRE(m->seats != NULL && m->scratch != NULL, SES_ERR_MEMORY);
     for (uint32_t i = 0; i < t->node_cnt; i++) {
-        const struct ses_node *node = &t->nodes[i];
-        m->seats[i] =
-            (struct ses_seat){.node_id = node->node_id,
-                              .owner = node->owner,
-                              .status = node->status,
-                              .swarm = node->swarm,
-                              .seatable = t->genesis || node->registered_at < t->seatable_s};
+        m->seats[i] = seat_of(t, &t->nodes[i]);
     }
     return SES_OK;
 }
 
 /* ---- step 3 ---- */
 
-static enum ses_err retire_node(struct transition *t, struct ses_node *node)
+static enum ses_err retire_node(struct ses_transition *t, struct ses_node *node)
 {
     struct ses_account_state owner;
     struct ses_totals totals;
@@ -125,10 +122,11 @@ static enum ses_err retire_node(struct transition *t, struct ses_node *node)
     SES_ASSERT(ses_sub_u64(&totals.bonded, node->stake));
     node->status = SES_NODE_RETIRED;
     node->stake = 0;
+    SES_TRY(ses_duty_forget(t->tip->layer, &node->node_id));
     return ses_totals_store(t->tip->layer, &totals);
 }
 
-static enum ses_err retire_nodes(struct transition *t)
+static enum ses_err retire_nodes(struct ses_transition *t)
 {
     for (uint32_t i = 0; i < t->node_cnt; i++) {
         struct ses_node *node = &t->nodes[i];
@@ -142,18 +140,13 @@ static enum ses_err retire_nodes(struct transition *t)
 
 /* ---- steps 4 and 5 ---- */
 
-static enum ses_err move_nodes(struct transition *t)
+static enum ses_err move_nodes(struct ses_transition *t)
 {
     const struct ses_membership_rules rules = {.swarm_target = t->vm->params.swarm_target,
                                                .rotate_per_swarm_epochs =
                                                    t->vm->params.rotate_per_swarm_epochs,
-                                               .genesis = t->genesis};
+                                               .genesis = t->parent == NULL};
     SES_TRY(load_seats(t));
-    for (uint32_t i = 0; i < t->node_cnt; i++) {
-        if (t->nodes[i].status == SES_NODE_RETIRED) {
-            t->m.seats[i].swarm = SES_SWARM_NONE;
-        }
-    }
     SES_TRY(ses_membership_advance(&t->m, &t->tip->epoch.seed, &rules));
     t->tip->epoch.num_swarms = t->m.num_swarms;
     for (uint32_t i = 0; i < t->node_cnt; i++) {
@@ -171,47 +164,42 @@ static enum ses_err move_nodes(struct transition *t)
 
 /* ---- step 6 ---- */
 
-static enum ses_err write_plan(struct ses_buf *out, const struct ses_tester_plan *plan,
-                               const struct ses_membership *m)
+static enum ses_err plan_testers(struct ses_transition *t)
 {
-    const size_t len = 8 + 20 * (size_t)plan->order_cnt + 4 * (size_t)plan->offset_cnt;
-    struct ses_writer w;
-    SES_TRY(ses_buf_reserve(out, len));
-    ses_writer_init(&w, out->bytes, len);
-    ses_write_u32(&w, plan->order_cnt);
-    for (uint32_t i = 0; i < plan->order_cnt; i++) {
-        ses_write_bytes(&w, m->seats[plan->order[i]].node_id.bytes, 20);
-    }
-    ses_write_u32(&w, plan->offset_cnt);
-    for (uint32_t i = 0; i < plan->offset_cnt; i++) {
-        ses_write_u32(&w, plan->offsets[i]);
-    }
-    out->len = w.len;
-    return ses_writer_done(&w);
+    SES_TRY(ses_tests_new(&t->tip->tests, &t->m, &t->tip->epoch.seed, t->vm->params.testers));
+    return ses_tests_write(&t->out->testers, t->tip->tests, &t->m);
 }
 
-static enum ses_err plan_testers(struct transition *t)
+/* ---- keys: the one before a rotation stays listed for one epoch ---- */
+
+static enum ses_err drop_prev_key(struct ses_transition *t, const struct ses_node_id *node_id,
+                                  struct ses_turns *turns)
 {
-    const uint32_t room = t->node_cnt == 0 ? 1 : t->node_cnt;
-    struct ses_tester_plan plan = {.order = ses_alloc(room, sizeof(uint32_t)),
-                                   .offsets = ses_alloc(room, sizeof(uint32_t))};
-    struct ses_rank *ranks = ses_alloc(room, sizeof(*ranks));
-    enum ses_err err = SES_ERR_MEMORY;
-    if (plan.order != NULL && plan.offsets != NULL && ranks != NULL) {
-        err = ses_tester_plan_make(&plan, &t->m, &t->tip->epoch.seed, t->vm->params.testers, ranks);
+    struct ses_node_keys keys;
+    struct ses_endpoint endpoint;
+    SES_TRY(ses_node_keys_load(t->tip->layer, node_id, &keys, &endpoint));
+    keys.has_prev_encryption_key = false;
+    memset(&keys.prev_encryption_key, 0, sizeof(keys.prev_encryption_key));
+    SES_TRY(ses_node_keys_store(t->tip->layer, node_id, &keys, &endpoint));
+    turns->prev_listed = false;
+    return ses_turns_store(t->tip->layer, node_id, turns);
+}
+
+static enum ses_err drop_prev_keys(struct ses_transition *t)
+{
+    for (uint32_t i = 0; i < t->node_cnt; i++) {
+        struct ses_turns turns;
+        ses_turns_load(t->tip->layer, &t->nodes[i].node_id, &turns);
+        if (turns.prev_listed && turns.key_epoch + 1 < t->n) {
+            SES_TRY(drop_prev_key(t, &t->nodes[i].node_id, &turns));
+        }
     }
-    if (err == SES_OK) {
-        err = write_plan(&t->out->testers, &plan, &t->m);
-    }
-    ses_free(plan.order);
-    ses_free(plan.offsets);
-    ses_free(ranks);
-    return err;
+    return SES_OK;
 }
 
 /* ---- step 8 ---- */
 
-static enum ses_err store_nodes(struct transition *t)
+static enum ses_err store_nodes(struct ses_transition *t)
 {
     SES_TRY(ses_rows_new(&t->tip->rows, t->node_cnt));
     for (uint32_t i = 0; i < t->node_cnt; i++) {
@@ -226,11 +214,11 @@ static enum ses_err store_nodes(struct transition *t)
                                          .swarm_from_epoch = node->swarm_from_epoch};
         SES_ASSERT(ses_keys_hash_load(t->tip->layer, &node->node_id, &row->keys_hash));
     }
-    ses_rows_settle(t->tip->rows, t->rows_before, t->n);
+    ses_rows_settle(t->tip->rows, t->parent == NULL ? NULL : t->parent->rows, t->n);
     return SES_OK;
 }
 
-static enum ses_err make_registry_root(struct transition *t)
+static enum ses_err make_registry_root(struct ses_transition *t)
 {
     const struct ses_rows *rows = t->tip->rows;
     struct ses_hash *hashes = ses_alloc(rows->cnt == 0 ? 1 : rows->cnt, sizeof(*hashes));
@@ -244,28 +232,35 @@ static enum ses_err make_registry_root(struct transition *t)
     return SES_OK;
 }
 
-static enum ses_err write_record(struct transition *t)
+static enum ses_err write_record(struct ses_transition *t)
 {
     const struct ses_state_key key = ses_state_key_single(SES_STATE_EPOCH);
+    struct ses_epoch *e = &t->tip->epoch;
+    struct ses_buf *record = &t->out->record;
     struct ses_totals totals;
     struct ses_writer w;
-    uint8_t bytes[256]; /* without canonical roots */
+    const size_t room = 256 + sizeof(*t->canonical) * (size_t)t->canonical_cnt;
     ses_totals_load(t->tip->layer, &totals);
-    t->tip->epoch.active_cnt = t->active_cnt;
-    t->tip->epoch.total_bonded = totals.bonded;
+    e->active_cnt = t->active_cnt;
+    e->total_bonded = totals.bonded;
     SES_TRY(make_registry_root(t));
-    ses_writer_init(&w, bytes, sizeof(bytes));
-    ses_epoch_write(&w, &t->tip->epoch);
+    SES_TRY(ses_buf_reserve(record, room));
+    ses_writer_init(&w, record->bytes, room);
+    e->canonical = t->canonical;
+    e->canonical_cnt = t->canonical_cnt;
+    ses_epoch_write(&w, e);
+    e->canonical = NULL; /* they are in the record; the tip does not keep them */
+    e->canonical_cnt = 0;
     SES_TRY(ses_writer_done(&w));
-    SES_TRY(ses_buf_append(&t->out->record, bytes, w.len));
-    return ses_state_put(t->tip->layer, &key, bytes, w.len);
+    record->len = w.len;
+    return ses_state_put(t->tip->layer, &key, record->bytes, record->len);
 }
 
 /* Keys and endpoint of the snapshot are as of now; later transactions of the block may change those
  * of the state. */
-static enum ses_err keep_keys(struct transition *t)
+static enum ses_err keep_keys(struct ses_transition *t)
 {
-    const struct ses_rows *before = t->rows_before;
+    const struct ses_rows *before = t->parent == NULL ? NULL : t->parent->rows;
     uint32_t b = 0;
     for (uint32_t i = 0; i < t->tip->rows->cnt; i++) {
         const struct ses_registry_row *row = &t->tip->rows->rows[i].row;
@@ -296,10 +291,31 @@ static enum ses_err keep_keys(struct transition *t)
     return SES_OK;
 }
 
-static enum ses_err run(struct transition *t)
+/* seed_n from the reveals of the epoch before, in node_id order. */
+static enum ses_err make_seed(struct ses_transition *t)
+{
+    struct ses_hash *reveals = ses_alloc(t->node_cnt == 0 ? 1 : t->node_cnt, sizeof(*reveals));
+    SES_REQUIRE(reveals != NULL, SES_ERR_MEMORY);
+    size_t cnt = 0;
+    for (uint32_t i = 0; i < t->node_cnt; i++) {
+        if (t->standings[i].committed) {
+            reveals[cnt++] = t->standings[i].root.reveal;
+        }
+    }
+    ses_epoch_seed(&t->tip->epoch.seed, &t->parent->epoch.seed, t->n, reveals, cnt, &t->parent->id);
+    ses_free(reveals);
+    return SES_OK;
+}
+
+static enum ses_err run(struct ses_transition *t)
 {
     SES_TRY(load_nodes(t));
-    SES_TRY(retire_nodes(t));
+    if (t->parent != NULL) {
+        SES_TRY(ses_judge(t));
+        SES_TRY(make_seed(t));
+        SES_TRY(retire_nodes(t));
+        SES_TRY(drop_prev_keys(t));
+    }
     SES_TRY(move_nodes(t));
     SES_TRY(plan_testers(t));
     SES_TRY(store_nodes(t));
@@ -309,24 +325,26 @@ static enum ses_err run(struct transition *t)
     return SES_OK;
 }
 
+/* An epoch whose last block is older than its settling time was not settled: nobody could be sure
+ * to be heard in it. */
+static bool settled(const struct ses_vm *vm, const struct ses_tip *last)
+{
+    return last->timestamp >=
+           ses_vm_epoch_start(vm, last->epoch.epoch + 1) - vm->params.settle_seconds;
+}
+
 enum ses_err ses_epoch_transition(const struct ses_vm *vm, struct ses_tip *tip,
                                   struct ses_new_epoch *out, const struct ses_tip *parent,
                                   uint64_t n)
 {
-    struct transition t = {.vm = vm,
-                           .tip = tip,
-                           .out = out,
-                           .rows_before = parent->rows,
-                           .n = n,
-                           .seatable_s = ses_vm_epoch_start(vm, parent->epoch.epoch)};
+    struct ses_transition t = {
+        .vm = vm, .tip = tip, .out = out, .parent = parent, .n = n, .judges = settled(vm, parent)};
     ses_rows_unref(tip->rows);
+    ses_tests_unref(tip->tests);
     tip->rows = NULL;
+    tip->tests = NULL;
     tip->epoch = (struct ses_epoch){
         .epoch = n, .parent_block = parent->id, .num_swarms = parent->epoch.num_swarms};
-    ses_epoch_seed(&tip->epoch.seed, &parent->epoch.seed, n, NULL, 0, &parent->id);
-    if (SES_MUTANT(CLOCK_IN_STATE)) {
-        tip->epoch.seed.bytes[0] ^= (uint8_t)(ses_now_ms(vm->clock) / 1000);
-    }
     const enum ses_err err = run(&t);
     transition_free(&t);
     return err;
@@ -335,7 +353,7 @@ enum ses_err ses_epoch_transition(const struct ses_vm *vm, struct ses_tip *tip,
 enum ses_err ses_epoch_genesis(const struct ses_vm *vm, struct ses_tip *tip,
                                struct ses_new_epoch *out)
 {
-    struct transition t = {.vm = vm, .tip = tip, .out = out, .genesis = true};
+    struct ses_transition t = {.vm = vm, .tip = tip, .out = out};
     tip->epoch = (struct ses_epoch){.parent_block = vm->chain_id, .num_swarms = 1};
     ses_genesis_seed(&tip->epoch.seed, &vm->chain_id);
     const enum ses_err err = run(&t);

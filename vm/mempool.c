@@ -59,14 +59,26 @@ static void account_free(struct ses_mempool *pool, struct ses_pool_account *a)
     ses_free(a);
 }
 
-/* `tx` is out of its account's run already. */
-static void tx_free(struct ses_mempool *pool, struct ses_pool_tx *tx)
+void ses_pool_id_add(struct ses_mempool *pool, struct ses_pool_tx *tx)
+{
+    struct ses_pool_tx **bucket = &pool->by_id[id_bucket(&tx->id)];
+    tx->next_by_id = *bucket;
+    *bucket = tx;
+}
+
+void ses_pool_id_remove(struct ses_mempool *pool, struct ses_pool_tx *tx)
 {
     struct ses_pool_tx **at = &pool->by_id[id_bucket(&tx->id)];
     while (*at != tx) {
         at = &(*at)->next_by_id;
     }
     *at = tx->next_by_id;
+}
+
+/* `tx` is out of its account's run already. */
+static void tx_free(struct ses_mempool *pool, struct ses_pool_tx *tx)
+{
+    ses_pool_id_remove(pool, tx);
     tx->account->tx_cnt--;
     tx->account->cost -= tx->cost;
     pool->tx_cnt--;
@@ -93,8 +105,7 @@ enum ses_err ses_pool_add(struct ses_mempool *pool, const struct ses_tx *tx,
     p->cost = cost;
     p->len = tx->len;
     memcpy(p->bytes, tx->bytes, tx->len);
-    p->next_by_id = pool->by_id[id_bucket(&p->id)];
-    pool->by_id[id_bucket(&p->id)] = p;
+    ses_pool_id_add(pool, p);
     if (a->last == NULL) {
         a->first = p;
     } else {
@@ -109,18 +120,29 @@ enum ses_err ses_pool_add(struct ses_mempool *pool, const struct ses_tx *tx,
     return SES_OK;
 }
 
-bool ses_pool_registers(const struct ses_mempool *pool, const struct ses_node_id *node_id)
+/* Pending transactions of a type that pays about a node. */
+static uint32_t count_of(const struct ses_mempool *pool, enum ses_tx_type type,
+                         const struct ses_node_id *node_id)
 {
+    uint32_t cnt = 0;
     for (uint32_t i = 0; i < pool->account_cnt; i++) {
         for (const struct ses_pool_tx *tx = pool->accounts[i]->first; tx != NULL;
              tx = tx->next_nonce) {
-            if (tx->facts.type == SES_TX_REGISTER &&
-                memcmp(tx->facts.node_id.bytes, node_id->bytes, sizeof(node_id->bytes)) == 0) {
-                return true;
-            }
+            cnt += tx->facts.type == type &&
+                   memcmp(tx->facts.node_id.bytes, node_id->bytes, sizeof(node_id->bytes)) == 0;
         }
     }
-    return false;
+    return cnt;
+}
+
+bool ses_pool_registers(const struct ses_mempool *pool, const struct ses_node_id *node_id)
+{
+    return count_of(pool, SES_TX_REGISTER, node_id) > 0;
+}
+
+uint32_t ses_pool_demands(const struct ses_mempool *pool, const struct ses_node_id *node_id)
+{
+    return count_of(pool, SES_TX_DEMAND, node_id);
 }
 
 void ses_pool_drop_from(struct ses_mempool *pool, struct ses_pool_tx *tx)
@@ -161,6 +183,9 @@ void ses_pool_free(struct ses_mempool *pool)
 {
     while (pool->account_cnt > 0) {
         ses_pool_drop_from(pool, pool->accounts[0]->first);
+    }
+    while (pool->first_duty != NULL) {
+        ses_duty_pool_drop(pool, pool->first_duty);
     }
 }
 

@@ -219,7 +219,8 @@ enum ses_err ses_vm_tx(const struct ses_vm *vm, const struct ses_hash *tx_id,
 
 void ses_vm_mempool(const struct ses_vm *vm, struct ses_mempool_info *out)
 {
-    *out = (struct ses_mempool_info){.tx_cnt = vm->pool.tx_cnt, .bytes = vm->pool.bytes};
+    *out = (struct ses_mempool_info){.tx_cnt = vm->pool.tx_cnt + vm->pool.duty_cnt,
+                                     .bytes = vm->pool.bytes + vm->pool.duty_bytes};
 }
 
 uint32_t ses_vm_mempool_ids(const struct ses_vm *vm, struct ses_hash *out, uint32_t max)
@@ -230,6 +231,10 @@ uint32_t ses_vm_mempool_ids(const struct ses_vm *vm, struct ses_hash *out, uint3
              tx = tx->next_nonce) {
             out[cnt++] = tx->id;
         }
+    }
+    for (const struct ses_pool_tx *tx = vm->pool.first_duty; tx != NULL && cnt < max;
+         tx = tx->next_duty) {
+        out[cnt++] = tx->id;
     }
     return cnt;
 }

@@ -93,3 +93,22 @@ void ses_row_read(struct ses_reader *r, struct ses_row *row)
     row->changed_epoch = ses_read_u64(r);
     ses_registry_row_hash(&row->hash, &row->row);
 }
+
+uint32_t ses_rows_find(const struct ses_rows *rows, const struct ses_node_id *node_id)
+{
+    uint32_t low = 0;
+    uint32_t high = rows->cnt;
+    while (low < high) {
+        const uint32_t mid = low + (high - low) / 2;
+        const int order = memcmp(rows->rows[mid].row.node_id.bytes, node_id->bytes, 20);
+        if (order == 0) {
+            return mid;
+        }
+        if (order < 0) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return SES_TESTS_NONE;
+}

@@ -7,27 +7,33 @@ void ses_tx_facts_of(struct ses_tx_facts *out, const struct ses_tx *tx)
 {
     *out = (struct ses_tx_facts){.type = tx->type, .shows_key = tx->auth[0].kind == SES_AUTH_FIRST};
     (void)ses_tx_payment(tx, &out->payer, &out->nonce, &out->fee);
+    (void)ses_tx_node(tx, &out->node_id);
     switch (tx->type) {
     case SES_TX_TRANSFER:
         out->amount = tx->body.transfer.amount;
         return;
     case SES_TX_REGISTER:
         out->amount = tx->body.reg.stake;
-        out->node_id = tx->body.reg.node_id;
         return;
     case SES_TX_TOP_UP:
         out->amount = tx->body.top_up.amount;
-        out->node_id = tx->body.top_up.node_id;
         return;
     case SES_TX_DECOMMISSION:
-        out->node_id = tx->body.decommission.node_id;
         return;
     case SES_TX_COMMITMENT:
+        out->epoch = tx->body.commitment.epoch;
+        return;
     case SES_TX_RESPONSE:
+        out->epoch = tx->body.response.epoch;
+        return;
     case SES_TX_ROTATE_KEY:
+        out->epoch = tx->body.rotate_key.key_epoch;
+        return;
     case SES_TX_ENDPOINT:
+        out->sequence = tx->body.endpoint.sequence;
+        return;
     case SES_TX_DEMAND:
-        (void)ses_tx_node(tx, &out->node_id);
+        out->receipt = tx->body.demand.receipt.leaf;
         return;
     }
 }
@@ -82,7 +88,7 @@ static enum ses_err check_owned(const struct ses_layer *layer, const struct ses_
     return SES_OK;
 }
 
-enum ses_err ses_rules_check(const struct ses_vm *vm, const struct ses_layer *layer,
+enum ses_err ses_rules_check(const struct ses_vm *vm, const struct ses_tip *now,
                              const struct ses_tx_facts *facts, struct ses_note *note)
 {
     if (facts->fee < vm->params.tx_fee) {
@@ -94,18 +100,18 @@ enum ses_err ses_rules_check(const struct ses_vm *vm, const struct ses_layer *la
     case SES_TX_TRANSFER:
         return SES_OK;
     case SES_TX_REGISTER:
-        return check_register(vm, layer, facts, note);
+        return check_register(vm, now->layer, facts, note);
     case SES_TX_TOP_UP:
     case SES_TX_DECOMMISSION:
-        return check_owned(layer, facts, note);
+        return check_owned(now->layer, facts, note);
+    case SES_TX_DEMAND:
+        return ses_demand_check(vm, now, facts, note);
     case SES_TX_COMMITMENT:
     case SES_TX_RESPONSE:
     case SES_TX_ROTATE_KEY:
     case SES_TX_ENDPOINT:
-    case SES_TX_DEMAND:
         break;
     }
-    ses_note_set(note, "transactions of this type are not taken yet");
     return SES_ERR_INVALID;
 }
 
@@ -202,9 +208,9 @@ static enum ses_err decommission(struct ses_layer *layer, const struct ses_tip *
     return ses_node_store(layer, &node);
 }
 
-enum ses_err ses_rules_apply(const struct ses_vm *vm, struct ses_layer *layer,
-                             const struct ses_tip *now, const struct ses_tx *tx,
-                             struct ses_note *note)
+static enum ses_err apply_paid(const struct ses_vm *vm, struct ses_layer *layer,
+                               const struct ses_tip *now, const struct ses_tx *tx,
+                               struct ses_note *note)
 {
     struct ses_account_state payer;
     struct ses_tx_facts facts;
@@ -212,7 +218,7 @@ enum ses_err ses_rules_apply(const struct ses_vm *vm, struct ses_layer *layer,
     ses_tx_facts_of(&facts, tx);
     ses_account_load(layer, &facts.payer, &payer);
     SES_TRY(check_payment(&payer, &facts, &cost, note));
-    SES_TRY(ses_rules_check(vm, layer, &facts, note));
+    SES_TRY(ses_rules_check(vm, now, &facts, note));
     SES_TRY(pay(layer, tx, &facts, &payer, cost));
     switch (tx->type) {
     case SES_TX_TRANSFER:
@@ -223,23 +229,59 @@ enum ses_err ses_rules_apply(const struct ses_vm *vm, struct ses_layer *layer,
         return top_up(layer, &tx->body.top_up);
     case SES_TX_DECOMMISSION:
         return decommission(layer, now, &tx->body.decommission.node_id);
+    case SES_TX_DEMAND:
+        return ses_demand_apply(layer, now, &tx->body.demand);
     case SES_TX_COMMITMENT:
     case SES_TX_RESPONSE:
     case SES_TX_ROTATE_KEY:
     case SES_TX_ENDPOINT:
-    case SES_TX_DEMAND:
         break;
     }
     return SES_ERR_INVALID;
 }
 
+static enum ses_err apply_free(const struct ses_vm *vm, struct ses_layer *layer,
+                               const struct ses_tip *now, const struct ses_tx *tx,
+                               const uint8_t *shown, struct ses_note *note)
+{
+    struct ses_response_context context;
+    uint8_t found = 0;
+    SES_TRY(ses_duty_check(now, tx, note));
+    if (tx->type == SES_TX_RESPONSE && shown == NULL) {
+        ses_response_context_of(&context, vm, now, &tx->body.response.node_id);
+        SES_TRY(ses_response_check(&found, &tx->body.response,
+                                   context.has_root ? &context.root : NULL, context.owed,
+                                   context.owed_cnt));
+    }
+    return ses_duty_apply(layer, now, tx, shown == NULL ? found : *shown);
+}
+
+enum ses_err ses_rules_apply(const struct ses_vm *vm, struct ses_layer *layer,
+                             const struct ses_tip *now, const struct ses_tx *tx,
+                             const uint8_t *shown, struct ses_note *note)
+{
+    return ses_tx_by_node(tx->type) ? apply_free(vm, layer, now, tx, shown, note)
+                                    : apply_paid(vm, layer, now, tx, note);
+}
+
+static enum ses_err check_kem(const struct ses_kem_pk *pk)
+{
+    struct ses_kem_public *kem = NULL;
+    SES_TRY(ses_kem_public_new(&kem, pk));
+    ses_kem_public_free(kem);
+    return SES_OK;
+}
+
 enum ses_err ses_rules_verify(const struct ses_hash *chain_id, const struct ses_tx *tx,
-                              const struct ses_dsa_pk *known)
+                              const struct ses_known_keys *known)
 {
     if (tx->type == SES_TX_REGISTER) {
-        struct ses_kem_public *kem = NULL;
-        SES_TRY(ses_kem_public_new(&kem, &tx->body.reg.encryption_key));
-        ses_kem_public_free(kem);
+        SES_TRY(check_kem(&tx->body.reg.encryption_key));
+    } else if (tx->type == SES_TX_ROTATE_KEY) {
+        SES_TRY(check_kem(&tx->body.rotate_key.encryption_key));
+    } else if (tx->type == SES_TX_DEMAND) {
+        SES_REQUIRE(known->node != NULL, SES_ERR_NOT_FOUND);
+        SES_TRY(ses_receipt_verify(&tx->body.demand.receipt, chain_id, known->node));
     }
-    return ses_tx_verify(tx, chain_id, known);
+    return ses_tx_verify(tx, chain_id, known->signer);
 }

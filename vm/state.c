@@ -12,6 +12,14 @@ struct ses_state_key ses_state_key(enum ses_state_table table, const uint8_t id[
     return key;
 }
 
+struct ses_state_key ses_state_key_slot(enum ses_state_table table, const uint8_t id[20],
+                                        uint8_t slot)
+{
+    struct ses_state_key key = ses_state_key(table, id);
+    key.bytes[key.len++] = slot;
+    return key;
+}
+
 struct ses_state_key ses_state_key_single(enum ses_state_table table)
 {
     struct ses_state_key key = {.len = 1};
@@ -73,6 +81,17 @@ enum ses_err ses_state_put(struct ses_layer *layer, const struct ses_state_key *
         }
     }
     return ses_entries_put(&layer->entries, key, value, len);
+}
+
+enum ses_err ses_state_remove(struct ses_layer *layer, const struct ses_state_key *key)
+{
+    size_t len = 0;
+    if (ses_state_hot(layer, key, &len) == NULL) {
+        return SES_OK;
+    }
+    SES_TRY(ses_entries_reserve(&layer->entries, 1));
+    ses_entries_take(&layer->entries, key, NULL, 0, true);
+    return SES_OK;
 }
 
 /* ---- accounts ---- */
@@ -190,6 +209,23 @@ enum ses_err ses_node_keys_load(const struct ses_layer *layer, const struct ses_
         ses_node_keys_read(&r, keys);
         ses_endpoint_read(&r, endpoint);
         err = ses_reader_done(&r);
+    }
+    ses_buf_free(&buf);
+    return err;
+}
+
+enum ses_err ses_node_dsa_load(const struct ses_layer *layer, const struct ses_node_id *node_id,
+                               struct ses_dsa_pk *out)
+{
+    const struct ses_state_key key = ses_state_key(SES_STATE_NODE_KEYS, node_id->bytes);
+    struct ses_buf buf = {0};
+    enum ses_err err = ses_state_load(layer, &key, &buf);
+    if (err == SES_OK && buf.len < sizeof(out->bytes)) {
+        err = SES_ERR_CHECKSUM;
+    }
+    memset(out, 0, sizeof(*out));
+    if (err == SES_OK) {
+        memcpy(out->bytes, buf.bytes, sizeof(out->bytes)); /* keys begin with it */
     }
     ses_buf_free(&buf);
     return err;

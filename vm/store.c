@@ -127,6 +127,11 @@ static enum ses_err put_epoch(struct batch *b, const struct ses_undecided *u)
     SES_TRY(batch_put(b, SES_STORE_EPOCH, number, 8, u->epoch.record.bytes, u->epoch.record.len));
     SES_TRY(
         batch_put(b, SES_STORE_TESTERS, number, 8, u->epoch.testers.bytes, u->epoch.testers.len));
+    if (u->epoch.judged.len > 0) {
+        ses_put_u64(number, u->epoch.judged_epoch);
+        SES_TRY(
+            batch_put(b, SES_STORE_JUDGED, number, 8, u->epoch.judged.bytes, u->epoch.judged.len));
+    }
     return put_rows(b, u);
 }
 
@@ -437,6 +442,10 @@ enum ses_err ses_ledger_open(struct ses_vm *vm, struct ses_note *note)
     }
     if (err == SES_OK) {
         err = load_epoch(vm);
+    }
+    if (err == SES_OK) {
+        err = ses_tests_of_rows(&vm->tip.tests, vm->tip.rows, vm->tip.epoch.num_swarms,
+                                &vm->tip.epoch.seed, vm->params.testers);
     }
     if (err == SES_OK) {
         vm->tip.id = block.id;

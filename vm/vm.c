@@ -89,6 +89,7 @@ static void adopt_tip(struct ses_vm *vm, struct ses_undecided *u)
 {
     ses_trie_unref(vm->trie_pool, vm->tip.trie);
     ses_rows_unref(vm->tip.rows);
+    ses_tests_unref(vm->tip.tests);
     vm->tip = u->tip;
     vm->tip.layer = &vm->base;
     u->tip = (struct ses_tip){0};
@@ -195,6 +196,7 @@ void ses_vm_free(struct ses_vm *vm)
     ses_pool_free(&vm->pool);
     ses_entries_free(&vm->base.entries);
     ses_rows_unref(vm->tip.rows);
+    ses_tests_unref(vm->tip.tests);
     ses_trie_unref(vm->trie_pool, vm->tip.trie);
     ses_trie_pool_free(vm->trie_pool);
     ses_free(vm->node_ids);

@@ -17,6 +17,8 @@
 #define SES_VM_PARSED_MAX 64u        /* parsed only; the oldest makes room */
 #define SES_VM_MEMPOOL_TXS_MAX 8192u /* then the least fee at the end of a run makes room */
 #define SES_VM_MEMPOOL_BYTES_MAX 33554432u
+#define SES_VM_MEMPOOL_DUTIES_MAX 65536u /* of nodes, types 5 to 8: beside those above */
+#define SES_VM_MEMPOOL_DUTY_BYTES_MAX 134217728u
 #define SES_VM_ACCOUNT_PENDING_MAX 64u /* contiguous nonces of one account */
 #define SES_VM_CLOCK_AHEAD_S 10u       /* a block's time may be ahead of the clock by this */
 
@@ -96,8 +98,9 @@ SES_CHECKED enum ses_err ses_vm_block_id_at(const struct ses_vm *vm, uint64_t he
 
 /* ---- transactions ---- */
 /* Checks structure, nonce, balance, membership, then signatures; keeps it in the mempool.
- * ERR_EXISTS, NONCE, FUNDS, FEE, STAKE, REGISTERED, NOT_OWNER, STATUS, SIGNATURE, FULL; the note
- * says what to do ("nonce 5 given, 3 is next"). */
+ * ERR_EXISTS, NONCE, FUNDS, FEE, STAKE, REGISTERED, NOT_OWNER, STATUS, SIGNATURE, FULL; of types 5
+ * to 9 also EPOCH (another one is running), SEAT, WRONG_SWARM, OPENING, CLOCK, CHECKSUM (not the
+ * reveal that was promised). The note says what to do ("nonce 5 given, 3 is next"). */
 SES_CHECKED enum ses_err ses_vm_submit(struct ses_vm *vm, const uint8_t *bytes, size_t len,
                                        struct ses_hash *tx_id, struct ses_note *note);
 struct ses_mempool_info {

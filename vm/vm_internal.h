@@ -2,10 +2,13 @@
  *
  *   entries.c   state key -> value, a hash table      state.c     layers of state, typed access
  *   genesis.c   JSON -> genesis                       rules.c     transactions: checks and effects
+ *   duty.c      transactions 5 to 9: checks, effects  duty_state.c  what the state keeps of them
  *   epoch.c     the epoch transition in steps         rows.c      registry snapshot rows
+ *   judge.c     steps 2 and 1: who missed, what for   tests.c     who tests whom in the epoch
  *   store.c     what is kept in the host's database   vm.c        open, accept, reject
  *   block.c     parse, verify, the tree of undecided  build.c     build, wants_block
  *   mempool.c   pending transactions                  query.c     everything that is asked
+ *   duty_pool.c pending transactions of nodes         query_duty.c  ... about duties
  */
 #ifndef SES_VM_INTERNAL_H
 #define SES_VM_INTERNAL_H
@@ -24,6 +27,10 @@ enum ses_state_table {
     SES_STATE_KEYS_HASH = 0x06,   /* node_id 20 -> BLAKE3(keys || endpoint) */
     SES_STATE_EPOCH = 0x07,       /* -> record of the current epoch */
     SES_STATE_TOTALS = 0x08,      /* -> bonded u64, burned u64 */
+    SES_STATE_COMMITMENT = 0x09,  /* node_id 20, u8 epoch mod 3 -> commitment */
+    SES_STATE_RESPONSE = 0x0A,    /* node_id 20 -> what its last response said */
+    SES_STATE_DEMANDS = 0x0B,     /* node_id 20, u8 epoch mod 2 -> demands accepted in the epoch */
+    SES_STATE_TURNS = 0x0C,       /* node_id 20 -> last rotation of the key and of the endpoint */
 };
 #define SES_STATE_KEY_MAX 31u
 struct ses_state_key {
@@ -31,6 +38,8 @@ struct ses_state_key {
     uint8_t bytes[SES_STATE_KEY_MAX];
 };
 struct ses_state_key ses_state_key(enum ses_state_table table, const uint8_t id[20]);
+struct ses_state_key ses_state_key_slot(enum ses_state_table table, const uint8_t id[20],
+                                        uint8_t slot);
 struct ses_state_key ses_state_key_single(enum ses_state_table table);
 /* Large values that blocks seldom read are not kept in memory once accepted. */
 bool ses_state_key_cold(const struct ses_state_key *key);
@@ -74,6 +83,8 @@ SES_CHECKED enum ses_err ses_state_load(const struct ses_layer *layer,
 /* Writes nothing if a hot value is as before. */
 SES_CHECKED enum ses_err ses_state_put(struct ses_layer *layer, const struct ses_state_key *key,
                                        const void *value, size_t len);
+/* Nothing happens if it is absent. Not for cold tables. */
+SES_CHECKED enum ses_err ses_state_remove(struct ses_layer *layer, const struct ses_state_key *key);
 
 struct ses_account_state {
     uint64_t balance;
@@ -102,6 +113,10 @@ SES_CHECKED enum ses_err ses_node_keys_load(const struct ses_layer *layer,
                                             const struct ses_node_id *node_id,
                                             struct ses_node_keys *keys,
                                             struct ses_endpoint *endpoint);
+/* Its signing key alone. */
+SES_CHECKED enum ses_err ses_node_dsa_load(const struct ses_layer *layer,
+                                           const struct ses_node_id *node_id,
+                                           struct ses_dsa_pk *out);
 bool ses_keys_hash_load(const struct ses_layer *layer, const struct ses_node_id *node_id,
                         struct ses_hash *out);
 struct ses_totals {
@@ -110,6 +125,49 @@ struct ses_totals {
 };
 void ses_totals_load(const struct ses_layer *layer, struct ses_totals *out);
 SES_CHECKED enum ses_err ses_totals_store(struct ses_layer *layer, const struct ses_totals *totals);
+
+/* ---- duty_state.c ---- */
+#define SES_COMMITMENT_EPOCHS 3u
+/* false unless the node committed in just that epoch, and it is not longer ago than three */
+bool ses_committed_load(const struct ses_layer *layer, const struct ses_node_id *node_id,
+                        uint64_t epoch, struct ses_committed *out);
+SES_CHECKED enum ses_err ses_committed_store(struct ses_layer *layer,
+                                             const struct ses_committed *committed);
+struct ses_response_state {
+    uint64_t epoch;
+    uint64_t free;
+    uint64_t used;
+    uint8_t shown; /* bit i: owed opening i */
+    uint8_t verdict_cnt;
+    uint8_t verdicts[SES_VERDICT_BYTES_MAX];
+};
+/* false unless the node responded in just that epoch */
+bool ses_response_load(const struct ses_layer *layer, const struct ses_node_id *node_id,
+                       uint64_t epoch, struct ses_response_state *out);
+SES_CHECKED enum ses_err ses_response_store(struct ses_layer *layer,
+                                            const struct ses_node_id *node_id,
+                                            const struct ses_response_state *response);
+/* Demands accepted in just that epoch, in order; their count. */
+uint32_t ses_demands_load(const struct ses_layer *layer, const struct ses_node_id *node_id,
+                          uint64_t epoch, struct ses_owed out[SES_DEMANDS_MAX]);
+SES_CHECKED enum ses_err ses_demands_store(struct ses_layer *layer,
+                                           const struct ses_node_id *node_id, uint64_t epoch,
+                                           const struct ses_owed *demands, uint32_t cnt);
+struct ses_turns {
+    bool rotated, prev_listed; /* the key: ever; and its predecessor is still listed */
+    bool moved;                /* the endpoint: ever */
+    uint64_t key_epoch;
+    uint64_t endpoint_epoch;
+    uint64_t sequence;
+};
+/* Zeros for a node that never did either. */
+void ses_turns_load(const struct ses_layer *layer, const struct ses_node_id *node_id,
+                    struct ses_turns *out);
+SES_CHECKED enum ses_err ses_turns_store(struct ses_layer *layer, const struct ses_node_id *node_id,
+                                         const struct ses_turns *turns);
+/* All of the above of a node that has retired. */
+SES_CHECKED enum ses_err ses_duty_forget(struct ses_layer *layer,
+                                         const struct ses_node_id *node_id);
 
 /* false on overflow */
 static inline bool ses_add_u64(uint64_t *sum, uint64_t more)
@@ -170,6 +228,38 @@ void ses_row_write(struct ses_writer *w, const struct ses_row *row);
 void ses_row_read(struct ses_reader *r, struct ses_row *row);
 #define SES_ROW_BYTES (20u + 20u + 1u + 4u + 4u + 8u + 32u + 8u)
 
+/* ---- tests.c: who tests whom, shared by the blocks of an epoch like its rows ---- */
+#define SES_TESTS_NONE UINT32_MAX
+struct ses_tests {
+    uint32_t ref_cnt;
+    uint32_t order_cnt;
+    uint32_t *order; /* positions -> index into the epoch's rows */
+    uint32_t offset_cnt;
+    uint32_t *offsets;
+    uint32_t row_cnt;
+    uint32_t *position; /* rows -> position, SES_TESTS_NONE */
+    uint32_t stride;    /* bytes of verdicts of a node */
+    uint8_t *counts;    /* by position: bit j is 1 where the pair counts */
+};
+/* From seats parallel to the rows; their ranks are scratch. */
+SES_CHECKED enum ses_err ses_tests_new(struct ses_tests **out, struct ses_membership *m,
+                                       const struct ses_hash *seed, uint64_t testers);
+/* The same from the rows of the epoch: when a database is opened. */
+SES_CHECKED enum ses_err ses_tests_of_rows(struct ses_tests **out, const struct ses_rows *rows,
+                                           uint32_t num_swarms, const struct ses_hash *seed,
+                                           uint64_t testers);
+struct ses_tests *ses_tests_ref(struct ses_tests *tests);
+void ses_tests_unref(struct ses_tests *tests);
+/* Encoded plan (docs/protocol.md, Database). */
+SES_CHECKED enum ses_err ses_tests_write(struct ses_buf *out, const struct ses_tests *tests,
+                                         const struct ses_membership *m);
+static inline bool ses_tests_counts(const struct ses_tests *tests, uint32_t position, uint32_t j)
+{
+    return (tests->counts[(size_t)position * tests->stride + j / 8] >> (j % 8) & 1) != 0;
+}
+/* Index of the node's row; SES_TESTS_NONE. */
+uint32_t ses_rows_find(const struct ses_rows *rows, const struct ses_node_id *node_id);
+
 /* ---- the point that a block stands on, or leaves behind ---- */
 struct ses_tip {
     struct ses_hash id;
@@ -179,6 +269,7 @@ struct ses_tip {
     struct ses_epoch epoch;      /* without canonical roots */
     const struct ses_trie *trie; /* owned reference */
     struct ses_rows *rows;       /* owned reference */
+    struct ses_tests *tests;     /* owned reference; parallel to rows */
     struct ses_layer *layer;     /* not owned */
 };
 /* What a transition leaves behind for the database. */
@@ -186,6 +277,8 @@ struct ses_new_epoch {
     bool ran;
     struct ses_buf record;   /* encoded epoch record */
     struct ses_buf testers;  /* encoded tester plan */
+    uint64_t judged_epoch;   /* of the list below; nothing is kept while it is empty */
+    struct ses_buf judged;   /* u32 judged, u32 in the list, judgements */
     struct ses_entries keys; /* node_id (20 bytes) -> keys || endpoint of rows whose keys changed */
 };
 void ses_new_epoch_free(struct ses_new_epoch *e);
@@ -213,6 +306,9 @@ struct ses_tx_facts {
     uint64_t amount; /* transfer, top-up, stake */
     struct ses_node_id node_id;
     bool shows_key;
+    uint64_t epoch;                  /* commitment, response, rotation; a receipt's admit_epoch */
+    uint64_t sequence;               /* endpoint */
+    struct ses_receipt_leaf receipt; /* demand */
 };
 void ses_tx_facts_of(struct ses_tx_facts *out, const struct ses_tx *tx);
 /* amount the payer must have; false on overflow */
@@ -225,6 +321,9 @@ struct ses_pool_tx {
     struct ses_pool_account *account;
     struct ses_tx_facts facts;
     struct ses_hash id;
+    struct ses_pool_tx *next_duty; /* duties only, in the order of arrival */
+    struct ses_pool_tx *prev_duty;
+    struct ses_pool_tx *next_by_node;
     uint64_t seq; /* order of arrival */
     uint64_t cost;
     size_t len;
@@ -248,6 +347,11 @@ struct ses_mempool {
     uint32_t tx_cnt;
     uint64_t bytes;
     uint64_t seq;
+    struct ses_pool_tx *by_node[SES_POOL_BUCKETS]; /* duties */
+    struct ses_pool_tx *first_duty;
+    struct ses_pool_tx *last_duty;
+    uint32_t duty_cnt;
+    uint64_t duty_bytes;
 };
 void ses_pool_free(struct ses_mempool *pool);
 struct ses_pool_tx *ses_pool_find(const struct ses_mempool *pool, const struct ses_hash *id);
@@ -262,6 +366,18 @@ bool ses_pool_registers(const struct ses_mempool *pool, const struct ses_node_id
 void ses_pool_drop_from(struct ses_mempool *pool, struct ses_pool_tx *tx);
 /* Drops the first transaction of a run. */
 void ses_pool_drop_first(struct ses_mempool *pool, struct ses_pool_account *account);
+/* Pending demands of a node. */
+uint32_t ses_pool_demands(const struct ses_mempool *pool, const struct ses_node_id *node_id);
+/* ---- duty_pool.c: transactions 5 to 8, one of each type for a node ---- */
+struct ses_pool_tx *ses_duty_pool_find(const struct ses_mempool *pool,
+                                       const struct ses_node_id *node_id, enum ses_tx_type type);
+/* There is none of the node and type yet. ERR_FULL, ERR_MEMORY. */
+SES_CHECKED enum ses_err ses_duty_pool_add(struct ses_mempool *pool, const struct ses_tx *tx,
+                                           const struct ses_tx_facts *facts);
+void ses_duty_pool_drop(struct ses_mempool *pool, struct ses_pool_tx *tx);
+void ses_pool_id_add(struct ses_mempool *pool, struct ses_pool_tx *tx);
+void ses_pool_id_remove(struct ses_mempool *pool, struct ses_pool_tx *tx);
+
 /* Makes room for `bytes` of fee `fee`: drops ends of runs that pay less. ERR_FULL and the least fee
  * that would do. */
 SES_CHECKED enum ses_err ses_pool_make_room(struct ses_mempool *pool,
@@ -316,19 +432,45 @@ static inline uint64_t ses_vm_epoch_of(const struct ses_vm *vm, uint64_t timesta
 /* T_e; saturates */
 uint64_t ses_vm_epoch_start(const struct ses_vm *vm, uint64_t epoch);
 
-/* ---- rules.c ---- */
+/* ---- rules.c: transactions 1 to 4 and 9; duty.c: 5 to 8. `now` is the block that executes, its
+ * layer the state above which it stands ---- */
 /* Fee, membership, stake and status of one transaction, without nonce and balance. */
-SES_CHECKED enum ses_err ses_rules_check(const struct ses_vm *vm, const struct ses_layer *layer,
+SES_CHECKED enum ses_err ses_rules_check(const struct ses_vm *vm, const struct ses_tip *now,
                                          const struct ses_tx_facts *facts, struct ses_note *note);
-/* All checks but the signatures, then the effects. An error leaves the layer as it was, except
- * ERR_MEMORY, after which the layer must be thrown away. */
+/* What the openings of a response are checked against. */
+struct ses_response_context {
+    bool has_root;
+    struct ses_committed root;
+    uint32_t owed_cnt;
+    struct ses_owed owed[SES_OWED_MAX];
+};
+void ses_response_context_of(struct ses_response_context *out, const struct ses_vm *vm,
+                             const struct ses_tip *now, const struct ses_node_id *node_id);
+/* All checks of a transaction of types 5 to 8 but its signature and its openings. */
+SES_CHECKED enum ses_err ses_duty_check(const struct ses_tip *now, const struct ses_tx *tx,
+                                        struct ses_note *note);
+/* Whether a pending one can never be included above `now` any more. */
+bool ses_duty_stale(const struct ses_tip *now, const struct ses_tx_facts *facts);
+SES_CHECKED enum ses_err ses_duty_apply(struct ses_layer *layer, const struct ses_tip *now,
+                                        const struct ses_tx *tx, uint8_t shown);
+SES_CHECKED enum ses_err ses_demand_check(const struct ses_vm *vm, const struct ses_tip *now,
+                                          const struct ses_tx_facts *facts, struct ses_note *note);
+SES_CHECKED enum ses_err ses_demand_apply(struct ses_layer *layer, const struct ses_tip *now,
+                                          const struct ses_tx_demand *demand);
+/* All checks but the signatures, then the effects. `shown`: what the openings of a response were
+ * found to show; NULL: not checked yet. An error leaves the layer as it was, except ERR_MEMORY,
+ * after which the layer must be thrown away. */
 SES_CHECKED enum ses_err ses_rules_apply(const struct ses_vm *vm, struct ses_layer *layer,
                                          const struct ses_tip *now, const struct ses_tx *tx,
-                                         struct ses_note *note);
-/* Signatures and keys: depends on nothing but the transaction (an account is the hash of its key).
- */
+                                         const uint8_t *shown, struct ses_note *note);
+/* Keys that a transaction is verified with, beside those in it. NULL: not known. */
+struct ses_known_keys {
+    const struct ses_dsa_pk *signer; /* the account of SES_AUTH_KNOWN, the node of types 5 to 8 */
+    const struct ses_dsa_pk *node;   /* that signed the receipt of a demand */
+};
+/* Signatures and keys: depends on nothing but the transaction (an id is the hash of its key). */
 SES_CHECKED enum ses_err ses_rules_verify(const struct ses_hash *chain_id, const struct ses_tx *tx,
-                                          const struct ses_dsa_pk *known);
+                                          const struct ses_known_keys *known);
 
 /* ---- epoch.c ---- */
 /* Runs the transition from parent to epoch `n` on tip->layer; sets tip->epoch and tip->rows. */
@@ -366,6 +508,7 @@ enum ses_ledger_table {
     SES_STORE_TX = 't',       /* tx id -> block id, u64 height, u32 index */
     SES_STORE_EPOCH = 'e',    /* u64 -> epoch record */
     SES_STORE_TESTERS = 'p',  /* u64 -> tester plan */
+    SES_STORE_JUDGED = 'j',   /* u64 -> misses and warnings of a judged epoch */
     SES_STORE_STATE = 's',    /* state key -> value */
     SES_STORE_ROW = 'r',      /* node_id -> snapshot row */
     SES_STORE_ROW_KEYS = 'k', /* node_id -> keys || endpoint in the snapshot */

@@ -98,6 +98,22 @@ def testers():
     refused("not-found", chain.call, "getTesters", nodeId=node_id(11), epoch=7)
 
 
+def duties():
+    plan = chain.call("getTesters", nodeId=node_id(11))
+    assert plan["counts"] == "03" + 31 * "00", "one owner of all: nobody else could test them"
+    got = chain.call("getChallenges", nodeId=node_id(11))
+    assert got == {"duty": {"nodeId": node_id(11), "epoch": "0", "committed": False,
+                            "responded": False, "shown": [], "root": None, "owed": [],
+                            "demanded": []}, "history": []}
+    assert chain.call("getCommitments", swarmId=0, epoch=0) == {"swarmId": 0, "epoch": "0",
+                                                                "commitments": []}
+    refused("not-found", chain.call, "getCommitment", nodeId=node_id(11), epoch=0)
+    refused("not-found", chain.call, "getCommitments", swarmId=0, epoch=1)
+    refused("not-found", chain.call, "getChallenges", nodeId=node_id(99))
+    refused("invalid", chain.call, "getChallenges", nodeId=node_id(11), epochs=169)
+    refused("invalid", chain.call, "getCommitment", nodeId=node_id(11))
+
+
 def accounts():
     got = chain.call("getBalance", account=account(1))
     assert got == {"account": account(1), "balance": str(10**6 * LUX), "nonce": "0",
@@ -225,7 +241,7 @@ def health():
 
 
 def unknown_things():
-    for name in ("getChallenges", "getCommitment", "resolveDID", "GetHead", ""):
+    for name in ("getPing", "resolveDID", "GetHead", ""):
         try:
             chain.call(name)
             raise AssertionError("answered")
@@ -277,7 +293,7 @@ def hostile_bodies():
 
 
 with chain:
-    for test in (head_and_params, genesis_nodes, one_node, swarms, epochs, registry, testers,
+    for test in (head_and_params, genesis_nodes, one_node, swarms, epochs, registry, testers, duties,
                  accounts, transfer, blocks, proofs, transfer_refusals, registration, mempool,
                  health, unknown_things, gorilla, under_a_host, hostile_bodies):
         tap.run(test.__name__, test)
