@@ -37,6 +37,8 @@ struct cli_command {
 extern const struct cli_command cli_id_commands[];
 extern const struct cli_command cli_message_commands[];
 extern const struct cli_command cli_inbox_commands[];
+extern const struct cli_command cli_verify_commands[];
+extern const struct cli_command cli_demand_commands[];
 extern const struct cli_command cli_chain_commands[];
 extern const struct cli_command cli_node_commands[];
 extern const struct cli_command cli_audit_commands[];
@@ -64,6 +66,8 @@ enum ses_err cli_lux_parse(struct cli *cli, const char *text, uint64_t *nlux);
 /* ---- input (input.c) ---- */
 /* The whole file, "-" for standard input; at most `max` bytes. */
 enum ses_err cli_read_file(struct cli *cli, const char *path, size_t max, struct ses_buf *out);
+/* An age or a date as unix milliseconds; ERR_INVALID with a note that names the option. */
+enum ses_err cli_time_parse(struct cli *cli, const char *option, const char *text, uint64_t *out);
 /* What the recipient sees of a path: the name without folders. */
 const char *cli_file_name(const char *path);
 /* Writes atomically with `mode`; "-" for standard output, devices and pipes are written to. */

@@ -2,7 +2,6 @@
 #include "cli/cli_internal.h"
 
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define IDS_MAX 1024
@@ -70,58 +69,6 @@ static enum ses_err inbox_show(struct cli *cli)
 }
 
 /* ---- delete: what ---- */
-/* "7d", "12h", "30m": so long ago. */
-static bool parse_age(const char *text, uint64_t now_ms, uint64_t *out)
-{
-    static const struct {
-        char unit;
-        uint64_t ms;
-    } units[] = {{'d', 86400000}, {'h', 3600000}, {'m', 60000}, {'s', 1000}};
-    const size_t digits = strspn(text, "0123456789");
-    if (digits == 0 || digits > 6 || text[digits] == 0 || text[digits + 1] != 0) {
-        return false;
-    }
-    uint64_t count = 0;
-    for (size_t i = 0; i < digits; i++) {
-        count = count * 10 + (uint64_t)(text[i] - '0');
-    }
-    for (size_t i = 0; i < SES_COUNT(units); i++) {
-        if (units[i].unit == text[digits] && count * units[i].ms < now_ms) {
-            *out = now_ms - count * units[i].ms;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* "2026-11-20", "2026-11-20 18:30": of this machine's time zone. */
-static bool parse_date(const char *text, uint64_t *out)
-{
-    static const char *const formats[] = {"%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M",
-                                          "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S"};
-    for (size_t i = 0; i < SES_COUNT(formats); i++) {
-        struct tm tm = {.tm_isdst = -1};
-        const char *end = strptime(text, formats[i], &tm);
-        if (end != NULL && *end == 0) {
-            const time_t seconds = mktime(&tm);
-            *out = seconds > 0 ? (uint64_t)seconds * 1000 : 0;
-            return seconds > 0;
-        }
-    }
-    return false;
-}
-
-static enum ses_err parse_before(struct cli *cli, const char *text, uint64_t *out)
-{
-    const uint64_t now_ms = ses_now_ms(ses_clock_system());
-    if (parse_age(text, now_ms, out) || parse_date(text, out)) {
-        return SES_OK;
-    }
-    return cli_fail(
-        cli, SES_ERR_INVALID,
-        "--before is an age (30m, 12h, 7d) or a time (2026-11-20, \"2026-11-20 18:30\")");
-}
-
 static enum ses_err parse_ids(struct cli *cli, uint8_t ids[IDS_MAX][32], size_t *cnt)
 {
     *cnt = 0;
@@ -149,7 +96,7 @@ static enum ses_err delete_parse(struct cli *cli, uint8_t ids[IDS_MAX][32],
     }
     what->before_ms = SES_CLIENT_DELETE_ALL;
     if (before != NULL) {
-        return parse_before(cli, before, &what->before_ms);
+        return cli_time_parse(cli, "before", before, &what->before_ms);
     }
     if (cli->arg_cnt > 0) {
         SES_TRY(parse_ids(cli, ids, &what->id_cnt));

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PASSPHRASE_MAX 1024u
@@ -216,4 +217,57 @@ enum ses_err cli_passphrase(struct cli *cli, bool confirm, char **out)
 void cli_passphrase_free(char *passphrase)
 {
     ses_secret_free(passphrase);
+}
+
+/* ---- times ---- */
+/* "7d", "12h", "30m": so long ago. */
+static bool parse_age(const char *text, uint64_t now_ms, uint64_t *out)
+{
+    static const struct {
+        char unit;
+        uint64_t ms;
+    } units[] = {{'d', 86400000}, {'h', 3600000}, {'m', 60000}, {'s', 1000}};
+    const size_t digits = strspn(text, "0123456789");
+    if (digits == 0 || digits > 6 || text[digits] == 0 || text[digits + 1] != 0) {
+        return false;
+    }
+    uint64_t count = 0;
+    for (size_t i = 0; i < digits; i++) {
+        count = count * 10 + (uint64_t)(text[i] - '0');
+    }
+    for (size_t i = 0; i < SES_COUNT(units); i++) {
+        if (units[i].unit == text[digits] && count * units[i].ms < now_ms) {
+            *out = now_ms - count * units[i].ms;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* "2026-11-20", "2026-11-20 18:30": of this machine's time zone. */
+static bool parse_date(const char *text, uint64_t *out)
+{
+    static const char *const formats[] = {"%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M",
+                                          "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S"};
+    for (size_t i = 0; i < SES_COUNT(formats); i++) {
+        struct tm tm = {.tm_isdst = -1};
+        const char *end = strptime(text, formats[i], &tm);
+        if (end != NULL && *end == 0) {
+            const time_t seconds = mktime(&tm);
+            *out = seconds > 0 ? (uint64_t)seconds * 1000 : 0;
+            return seconds > 0;
+        }
+    }
+    return false;
+}
+
+enum ses_err cli_time_parse(struct cli *cli, const char *option, const char *text, uint64_t *out)
+{
+    const uint64_t now_ms = ses_now_ms(ses_clock_system());
+    if (parse_age(text, now_ms, out) || parse_date(text, out)) {
+        return SES_OK;
+    }
+    return cli_fail(cli, SES_ERR_INVALID,
+                    "--%s is an age (30m, 12h, 7d) or a time (2026-11-20, \"2026-11-20 18:30\")",
+                    option);
 }

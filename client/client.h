@@ -36,6 +36,16 @@ SES_CHECKED enum ses_err ses_client_request(struct ses_client *client,
                                             bool login, const uint8_t *body, size_t len,
                                             struct ses_buf *out, struct ses_client_note *note);
 
+/* ---- receipts in files: one after the other, as they travel ---- */
+typedef enum ses_err ses_receipt_fn(void *cookie, const struct ses_receipt *receipt);
+/* At most SES_MEMBERS_MAX; no signature is checked. ERR_MALFORMED, or what `fn` returns. */
+SES_CHECKED enum ses_err ses_receipts_parse(const uint8_t *bytes, size_t len, ses_receipt_fn *fn,
+                                            void *cookie);
+/* Those kept in the profile for a record, checked when they were kept; ERR_NOT_FOUND. */
+SES_CHECKED enum ses_err ses_receipts_read(const struct ses_client *client,
+                                           const struct ses_hash *id, ses_receipt_fn *fn,
+                                           void *cookie, struct ses_note *note);
+
 /* ---- secrets in files, mode 0600, written to a temporary file, synced, renamed ---- */
 /* Vault file with `secret`; `passphrase` NULL or "": unencrypted, marked so. ERR_EXISTS unless
  * `replace`. */

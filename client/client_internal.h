@@ -294,13 +294,6 @@ SES_CHECKED enum ses_err ses_client_keep_receipts(struct ses_client *c,
                                                   struct ses_note *note);
 
 /* ---- receipt_files.c: <profile>/receipts ---- */
-typedef enum ses_err ses_receipt_fn(void *cookie, const struct ses_receipt *receipt);
-/* Receipts one after the other, at most SES_MEMBERS_MAX: ERR_MALFORMED, or what `fn` returns. */
-SES_CHECKED enum ses_err ses_receipts_parse(const uint8_t *bytes, size_t len, ses_receipt_fn *fn,
-                                            void *cookie);
-/* Those kept for a record; ERR_NOT_FOUND. */
-SES_CHECKED enum ses_err ses_receipts_read(const struct ses_client *c, const struct ses_hash *id,
-                                           ses_receipt_fn *fn, void *cookie, struct ses_note *note);
 bool ses_receipts_have(const struct ses_client *c, const struct ses_hash *id);
 /* Adds `raw` to what is kept; one of each node. */
 SES_CHECKED enum ses_err ses_receipts_keep(struct ses_client *c, const struct ses_hash *id,

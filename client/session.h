@@ -268,7 +268,7 @@ ses_client_outbox(struct ses_client *client,
                   struct ses_client_note *note);
 
 /* Receipts of stored messages are fetched, checked and kept in the profile by every network call,
- * receipts/<id in hex>, until the message expires: with them ses_client_demand makes the signers
+ * receipts/<id in hex>, until the message expires: with them `session demand` makes the signers
  * show the record on chain. This call does it for one message now, and says what it found.
  *
  * Fetches the receipts of a stored message from its swarm and checks each: signature with the
@@ -392,7 +392,8 @@ struct ses_client_verified { /* one member; borrowed for the callback */
 };
 enum ses_client_fault {
     SES_CLIENT_MISSING = 1,
-    SES_CLIENT_PROMISED, /* receipts/<id> holds its receipt: demand it (ses_client_demand) */
+    SES_CLIENT_PROMISED, /* receipts/<id> holds its receipt: demand it on chain (`session demand`)
+                          */
     SES_CLIENT_UNDELETED,
     SES_CLIENT_DELETED,
     SES_CLIENT_UNSERVED,
