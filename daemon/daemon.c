@@ -167,6 +167,7 @@ static void apply_maps(struct ses_daemon *d)
     ses_members_follow_map(d);
     ses_replicas_follow_map(d);
     ses_watch_follow_map(d);
+    ses_sync_follow_map(d);
     for (struct debt *debt = d->debts.first, *next; debt != NULL; debt = next) {
         next = debt->next;
         ses_debt_aim(debt);
@@ -299,6 +300,8 @@ static enum ses_err serve_all(struct ses_daemon *d)
     SES_TRY(ses_net_serve(net, SES_PROTO_PROBE, ses_probe_serve, d));
     SES_TRY(ses_net_accept(net, SES_PROTO_REPLICATE, ses_replica_accept, d));
     SES_TRY(ses_net_accept(net, SES_PROTO_WATCH, ses_watch_accept, d));
+    SES_TRY(ses_net_serve(net, SES_PROTO_SYNC, ses_sync_serve, d));
+    SES_TRY(ses_net_serve(net, SES_PROTO_BULK, ses_bulk_serve, d));
     ses_store_listen(d->p.store, ses_watch_wake, d);
     return SES_OK;
 }
@@ -335,6 +338,7 @@ static enum ses_err start(struct ses_daemon *d, struct ses_note *note)
     d->debts.spilled = !SES_MUTANT(DEBTS_FORGOTTEN); /* takes up what a former run left */
     ses_debts_reload(d);
     ses_follow_start(d);
+    SES_TRY(ses_sync_start(d));
     return ses_epochs_start(d);
 }
 
@@ -368,6 +372,7 @@ static void close_all(void *cookie)
     d->closing = true;
     ses_follow_stop(d);
     ses_epochs_stop(d);
+    ses_sync_stop(d);
     d->p.loop->timer_stop(d->p.loop->ctx, d->tick);
     d->tick = NULL;
     ses_debts_answer_all(d);
@@ -418,6 +423,7 @@ void ses_daemon_free(struct ses_daemon *d)
     d->p.loop->timer_stop(d->p.loop->ctx, d->drain_timer);
     ses_follow_stop(d);
     ses_epochs_free(d);
+    ses_sync_free(d);
     ses_members_free(d);
     ses_debts_free(d);
     ses_atlas_free(d->map);

@@ -150,6 +150,9 @@ struct ses_daemon_stats {
     uint64_t probes_answered, probes_sent, probes_failed;
     uint64_t misses; /* epochs, as far as the chain said so since start */
     uint64_t debts_spilled, debts_expired, limits_hit;
+    uint64_t sync_runs, sync_failed, sync_bytes; /* asked by this node */
+    uint64_t sync_records, bulk_records;         /* that were missing here */
+    uint64_t sync_served, sync_withheld, sync_cut_off, healed, foreign_dropped;
     struct ses_latency store_latency, retrieve_latency;
 };
 const char *ses_refusal_kind_text(enum ses_refusal_kind kind);
@@ -180,6 +183,7 @@ struct ses_daemon_status {
     uint64_t oldest_debt_ms;          /* age */
     uint32_t waiters, watchers, replicas;
     bool draining;
+    bool partial;     /* not yet all of what the swarm holds */
     char advice[200]; /* what the operator should do, empty if nothing */
     uint32_t link_cnt;
     struct ses_member_status links[SES_MEMBERS_MAX * 2u];

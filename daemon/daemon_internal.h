@@ -7,6 +7,7 @@
 
 #include "daemon/daemon.h"
 #include "daemon/epoch.h"
+#include "daemon/sync.h"
 
 #define MODULE "daemon"
 #define LINKS_MAX (SES_MEMBERS_MAX) /* slots; a bit each in struct debt */
@@ -322,6 +323,7 @@ struct ses_daemon {
     struct probes probes;
     struct epochs epochs;
     struct follow follow;
+    struct sync sync;
     struct ses_daemon_stats stats;
     struct ses_timer *tick;
     uint64_t tick_cnt;

@@ -86,6 +86,7 @@ void ses_daemon_status(const struct ses_daemon *d, struct ses_daemon_status *out
     out->watchers = d->watchers.cnt;
     out->replicas = d->replica_cnt;
     out->draining = d->draining;
+    out->partial = d->sync.partial;
     snprintf(out->advice, sizeof out->advice, "%s", advice(d));
 }
 

@@ -25,7 +25,7 @@ enum ses_err ses_bulk_ask_read(struct ses_bulk_ask *m, const uint8_t *body, size
 
 void ses_bulk_page_write(struct ses_writer *w, const struct ses_bulk_page *m)
 {
-    ses_writer_check(w, m->cnt <= SES_RETRIEVE_RECORDS_MAX);
+    ses_writer_check(w, m->cnt <= SES_BULK_RECORDS_MAX);
     ses_response_ok(w);
     ses_write_u8(w, m->more ? 1 : 0);
     ses_write_u64(w, m->next);
@@ -37,7 +37,7 @@ void ses_bulk_page_read(struct ses_reader *r, struct ses_bulk_page *m)
     m->more = ses_flag_take(r);
     m->next = ses_read_u64(r);
     m->cnt = ses_sync_count_read(r, SES_RECORD_WIRE_MIN);
-    ses_reader_check(r, m->cnt <= SES_RETRIEVE_RECORDS_MAX, SES_ERR_MALFORMED);
+    ses_reader_check(r, m->cnt <= SES_BULK_RECORDS_MAX, SES_ERR_MALFORMED);
     if (r->err != SES_OK) {
         memset(m, 0, sizeof *m);
     }

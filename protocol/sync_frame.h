@@ -31,6 +31,7 @@
 #define SES_SYNC_DEPTH_MAX 126u   /* nibbles of a place */
 #define SES_SYNC_RECORDS_MAX 128u
 #define SES_SYNC_SUMS_MAX 1024u
+#define SES_BULK_RECORDS_MAX 16384u
 #define SES_ROW_HOURS 24u
 
 struct ses_sync_nonce {

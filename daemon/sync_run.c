@@ -1,0 +1,518 @@
+/* One run of reconciliation against one member: the core (reconcile.h) says what it needs, this
+ * gives it from the store and the network; then what is missing here is fetched, checked against
+ * what was claimed, and put; then the member is offered what it lacks. */
+#include "daemon/daemon_internal.h"
+
+#define FETCH_NAMES_MAX SES_SYNC_RECORDS_MAX
+
+static void step(struct sync_run *run);
+
+/* ---- life ---- */
+static void run_free(struct sync_run *run)
+{
+    struct ses_daemon *d = run->d;
+    struct sync_run **at = &d->sync.runs;
+    while (*at != run) {
+        at = &(*at)->next;
+    }
+    *at = run->next;
+    d->sync.run_cnt--;
+    reconcile_free(run->core);
+    ses_intake_free(run->in);
+    ses_free(run->frame);
+    ses_free(run);
+    ses_daemon_release(d);
+}
+
+/* The member broke the rules, as far as this can be told from a slow or leaving one. */
+static bool is_breach(enum ses_err err)
+{
+    return err == SES_ERR_MALFORMED || err == SES_ERR_TRUNCATED || err == SES_ERR_VERSION ||
+           err == SES_ERR_TOO_LARGE;
+}
+
+static void judge(struct sync_run *run)
+{
+    struct ses_daemon *d = run->d;
+    struct sync_peer *peer = ses_sync_peer(d, &run->target.node_id);
+    const struct sync_result *result = &run->result;
+    if (run->lied || is_breach(result->err)) {
+        ses_sync_cut_off(d, &run->target.node_id,
+                         run->lied ? "a record is not the one that was told" : "broken answers");
+        return;
+    }
+    const bool empty = result->undelivered >= 64 && result->fetched < result->undelivered / 8;
+    peer->strikes = empty ? (uint8_t)(peer->strikes + 1) : 0;
+    if (peer->strikes >= SYNC_STRIKES_MAX) {
+        ses_sync_cut_off(d, &run->target.node_id, "it tells of records and does not give them");
+    }
+}
+
+static void finish(struct sync_run *run, enum ses_err err)
+{
+    struct ses_daemon *d = run->d;
+    run->result.err = err;
+    run->result.complete = err == SES_OK && !run->lied && !run->starved && !run->core->cut &&
+                           !run->core->wants.full && run->core->bulk_cnt == 0;
+    run->result.covers =
+        err == SES_OK && !run->core->cut && run->core->gives.short_cnt == 0 && !run->core->older;
+    d->stats.sync_runs++;
+    d->stats.sync_failed += err != SES_OK ? 1 : 0;
+    d->stats.sync_bytes += run->core->bytes_in + run->core->bytes_out;
+    if (!d->closing) {
+        judge(run);
+    }
+    if (run->done != NULL) {
+        run->done(run->cookie, &run->result);
+    }
+    run_free(run);
+}
+
+/* ---- requests ---- */
+static enum ses_err request(struct sync_run *run, const struct ses_buf *frame, ses_reply_fn *reply)
+{
+    const struct ses_request ask = {.target = &run->target,
+                                    .proto = SES_PROTO_SYNC,
+                                    .body = frame->bytes,
+                                    .len = frame->len,
+                                    .on_reply = reply,
+                                    .cookie = run};
+    SES_TRY(ses_net_request(run->d->p.net, &ask));
+    ses_daemon_hold(run->d);
+    return SES_OK;
+}
+
+/* ---- comparing ---- */
+static void go_on(struct sync_run *run, enum ses_err err)
+{
+    struct ses_daemon *d = run->d;
+    ses_daemon_hold(d); /* step may free the run, and release */
+    if (err == SES_OK && d->closing) {
+        err = SES_ERR_CLOSED;
+    }
+    if (err != SES_OK) {
+        finish(run, err);
+    } else {
+        step(run);
+    }
+    ses_daemon_release(d);
+    ses_daemon_release(d); /* of the callback */
+}
+
+static void on_segments(void *cookie, const struct ses_segments_result *result)
+{
+    struct sync_run *run = cookie;
+    enum ses_err err = result->err;
+    if (err == SES_OK) {
+        err = reconcile_segments(run->core, result->segments, result->segment_cnt);
+    }
+    go_on(run, err);
+}
+
+static void on_children(void *cookie, enum ses_err err, const struct ses_sum (*sums)[16],
+                        size_t ask_cnt)
+{
+    struct sync_run *run = cookie;
+    if (err == SES_OK) {
+        err = reconcile_children(run->core, sums, ask_cnt);
+    }
+    go_on(run, err);
+}
+
+static void on_leaves(void *cookie, enum ses_err err, const struct ses_leaf *leaves,
+                      size_t leaf_cnt)
+{
+    struct sync_run *run = cookie;
+    if (err == SES_OK) {
+        err = reconcile_leaves(run->core, leaves, leaf_cnt);
+    }
+    go_on(run, err);
+}
+
+static void on_answer(void *cookie, enum ses_err err, const uint8_t *body, size_t len)
+{
+    struct sync_run *run = cookie;
+    if (err == SES_OK) {
+        err = reconcile_answer(run->core, body, len);
+    }
+    go_on(run, err);
+}
+
+static enum ses_err compare(struct sync_run *run)
+{
+    struct ses_store *store = run->d->p.store;
+    const struct reconcile_need *need = &run->core->need;
+    const struct ses_view view = {.epoch = SES_EPOCH_LIVE,
+                                  .swarm = run->core->p.set.swarm,
+                                  .num_swarms = run->core->p.set.num_swarms};
+    switch (need->kind) {
+    case RECONCILE_SEGMENTS:
+        SES_TRY(ses_store_segments(store, &view, 0, on_segments, run));
+        break;
+    case RECONCILE_CHILDREN:
+        SES_TRY(ses_store_children(store, &view, need->asks, need->ask_cnt, on_children, run));
+        break;
+    case RECONCILE_LEAVES:
+        SES_TRY(ses_store_leaves(store, &view, &need->range, need->leaf_max, on_leaves, run));
+        break;
+    case RECONCILE_SEND:
+        return request(run, &need->frame, on_answer);
+    case RECONCILE_DONE:
+        SES_ASSERT(false);
+    }
+    ses_daemon_hold(run->d);
+    return SES_OK;
+}
+
+/* ---- fetching ---- */
+/* The claimed name of a record that came, or NULL. Each claim is good for one record. */
+static uint64_t *claim_of(struct sync_run *run, const struct intake_item *item)
+{
+    const struct ses_record_ids *ids = &item->ids;
+    struct ses_leaf leaf = {
+        .ts_ms = ids->header.ts_ms,
+        .ttl_class = ids->header.ttl_class,
+        .kind = ids->header.kind,
+        .size = ids->header.kind == SES_RECORD_MESSAGE ? item->record.payload_bytes : 0};
+    memcpy(leaf.key.bytes, ids->digest.bytes, 32);
+    memcpy(leaf.key.bytes + 32, ids->id.bytes, 32);
+    const uint64_t name = ses_sync_leaf_short(&run->core->p.nonce, &leaf);
+    for (uint32_t i = run->at; i < run->asked_to; i++) {
+        struct ses_sync_group *g = &run->core->wants.groups[i];
+        for (unsigned k = 0; k < g->cnt; k++) {
+            if (g->shorts[k] == name && g->place.segment.hour == ids->segment.hour &&
+                g->place.segment.ttl_class == ids->segment.ttl_class &&
+                reconcile_place_holds(&g->place, &leaf.key)) {
+                return &g->shorts[k];
+            }
+        }
+    }
+    return NULL;
+}
+
+/* A record that was not claimed is a lie; one that only the sender vouches for is paid for. */
+static bool accept(void *cookie, const struct intake_item *item)
+{
+    struct sync_run *run = cookie;
+    uint64_t *name = claim_of(run, item);
+    if (name == NULL) {
+        run->lied = true;
+        return false;
+    }
+    if (!item->vouched &&
+        !ses_budget_take(run->d, &run->target.node_id, item->record.payload_bytes)) {
+        run->starved = true;
+        run->d->stats.limits_hit++;
+        return false;
+    }
+    *name = 0;
+    run->delivered++;
+    return true;
+}
+
+/* Drops the names that were delivered; what is left of the groups asked for. */
+static void compact(struct sync_run *run)
+{
+    struct ses_sync_group *groups = run->core->wants.groups;
+    uint32_t to = run->at;
+    for (uint32_t i = run->at; i < run->asked_to; i++) {
+        struct ses_sync_group g = groups[i];
+        uint8_t cnt = 0;
+        for (unsigned k = 0; k < g.cnt; k++) {
+            if (g.shorts[k] != 0) {
+                g.shorts[cnt++] = g.shorts[k];
+            }
+        }
+        g.cnt = cnt;
+        if (cnt > 0) {
+            groups[to++] = g;
+        }
+    }
+    run->core->wants.group_cnt -= run->asked_to - to;
+    memmove(groups + to, groups + run->asked_to,
+            (run->core->wants.group_cnt - to) * sizeof *groups);
+    run->asked_to = to;
+}
+
+static void taken(struct sync_run *run)
+{
+    compact(run);
+    if (run->more && run->delivered > 0) {
+        return; /* the rest is asked for again, from `at` on */
+    }
+    for (; run->at < run->asked_to; run->at++) {
+        run->result.undelivered += run->core->wants.groups[run->at].cnt;
+    }
+}
+
+static void on_taken(void *cookie, struct intake *in)
+{
+    struct sync_run *run = cookie;
+    struct ses_daemon *d = run->d;
+    bool forged = false;
+    for (uint16_t i = 0; i < in->cnt; i++) {
+        const enum ses_err err = in->items[i].err;
+        run->result.fetched += err == SES_OK && !in->items[i].existed ? 1 : 0;
+        forged |= is_breach(err) || err == SES_ERR_UNAUTHORISED || err == SES_ERR_SIGNATURE;
+    }
+    d->stats.sync_records += run->result.fetched;
+    run->lied |= forged;
+    ses_intake_free(run->in);
+    run->in = NULL;
+    ses_free(run->frame);
+    run->frame = NULL;
+    taken(run);
+    if (run->lied || run->starved || d->closing) {
+        finish(run, run->lied ? SES_ERR_PEER : SES_ERR_AGAIN);
+    } else {
+        step(run);
+    }
+}
+
+static enum ses_err read_groups(struct sync_run *run, struct ses_reader *r)
+{
+    const uint16_t group_cnt = ses_read_u16(r);
+    for (uint16_t i = 0; i < group_cnt && r->err == SES_OK; i++) {
+        struct ses_receipt_group group;
+        ses_receipt_group_read(r, &group);
+        for (uint16_t k = 0; k < group.cnt && r->err == SES_OK; k++) {
+            struct ses_receipt receipt;
+            uint16_t record;
+            ses_receipt_group_item_read(r, &group, &record, &receipt);
+            ses_reader_check(r, record < run->in->cnt, SES_ERR_MALFORMED);
+            if (r->err == SES_OK) {
+                SES_TRY(ses_intake_vouch(run->in, record, &receipt));
+            }
+        }
+    }
+    return ses_reader_done(r);
+}
+
+static enum ses_err read_records(struct sync_run *run, size_t len)
+{
+    struct ses_reader r;
+    struct ses_refusal refusal;
+    struct ses_sync_records head;
+    bool ok;
+    SES_TRY(ses_response_begin(&r, run->frame, len, &ok, &refusal));
+    SES_REQUIRE(ok, refusal.status);
+    ses_sync_records_read(&r, &head);
+    SES_TRY(r.err);
+    run->more = head.more;
+    SES_TRY(ses_intake_new(&run->in, run->d, &run->target.node_id, head.cnt));
+    run->in->accept = accept;
+    for (uint16_t i = 0; i < head.cnt; i++) {
+        ses_record_read(&r, &run->in->items[i].record);
+    }
+    SES_TRY(r.err);
+    SES_TRY(read_groups(run, &r));
+    return ses_intake_start(run->in, on_taken, run);
+}
+
+static void on_records(void *cookie, enum ses_err err, const uint8_t *body, size_t len)
+{
+    struct sync_run *run = cookie;
+    struct ses_daemon *d = run->d;
+    run->delivered = 0;
+    if (err == SES_OK) {
+        d->stats.sync_bytes += len;
+        run->frame = ses_alloc(len + 1, 1);
+        err = run->frame != NULL ? SES_OK : SES_ERR_MEMORY;
+    }
+    if (err == SES_OK) {
+        memcpy(run->frame, body, len);
+        err = d->closing ? SES_ERR_CLOSED : read_records(run, len);
+    }
+    if (err != SES_OK) {
+        finish(run, err);
+    }
+    ses_daemon_release(d);
+}
+
+static enum ses_err fetch(struct sync_run *run)
+{
+    struct ses_buf frame = {0};
+    run->asked_to = run->at;
+    enum ses_err err = reconcile_list_frame(&frame, SES_SYNC_FETCH, &run->core->p,
+                                            &run->core->wants, &run->asked_to, FETCH_NAMES_MAX);
+    if (err == SES_OK) {
+        run->d->stats.sync_bytes += frame.len;
+        err = request(run, &frame, on_records);
+    }
+    ses_buf_free(&frame);
+    return err;
+}
+
+/* ---- offering ---- */
+static void on_offered(void *cookie, enum ses_err err, const uint8_t *body, size_t len)
+{
+    (void)body;
+    (void)len;
+    struct sync_run *run = cookie;
+    if (err == SES_OK) {
+        run->result.offered = run->core->gives.short_cnt;
+    }
+    /* a member that takes no offers now will find out by itself */
+    go_on(run, SES_OK);
+}
+
+static enum ses_err offer(struct sync_run *run)
+{
+    struct ses_buf frame = {0};
+    enum ses_err err = reconcile_list_frame(&frame, SES_SYNC_OFFER, &run->core->p,
+                                            &run->core->gives, &run->at, SES_SYNC_GROUPS_MAX);
+    run->at = run->core->gives.group_cnt; /* one frame a run */
+    if (err == SES_OK) {
+        err = request(run, &frame, on_offered);
+    }
+    ses_buf_free(&frame);
+    return err;
+}
+
+/* ---- one thing after the other ---- */
+static void compared(struct sync_run *run)
+{
+    if (run->core->bulk_cnt > 0 && run->fetches) {
+        ses_bulk_add(run->d, run->core->bulks, run->core->bulk_cnt);
+    }
+    run->phase = run->fetches ? SYNC_FETCH : SYNC_OFFER;
+    run->at = 0;
+}
+
+static void step(struct sync_run *run)
+{
+    enum ses_err err = SES_OK;
+    if (run->phase == SYNC_COMPARE && run->core->need.kind == RECONCILE_DONE) {
+        compared(run);
+    }
+    if (run->phase == SYNC_FETCH && run->at == run->core->wants.group_cnt) {
+        run->phase = SYNC_OFFER;
+        run->at = 0;
+    }
+    if (run->phase == SYNC_COMPARE) {
+        err = compare(run);
+    } else if (run->phase == SYNC_FETCH) {
+        err = fetch(run);
+    } else if (!run->by_offer && run->at < run->core->gives.group_cnt) {
+        err = offer(run);
+    } else {
+        finish(run, SES_OK);
+        return;
+    }
+    if (err != SES_OK) {
+        finish(run, err);
+    }
+}
+
+/* ---- beginning ---- */
+static void begin(void *cookie)
+{
+    struct sync_run *run = cookie;
+    struct ses_daemon *d = run->d;
+    ses_daemon_hold(d);
+    if (d->closing) {
+        finish(run, SES_ERR_CLOSED);
+    } else {
+        step(run);
+    }
+    ses_daemon_release(d);
+}
+
+static enum ses_err may_start(const struct ses_daemon *d, const struct ses_node_id *node_id,
+                              bool by_offer)
+{
+    SES_REQUIRE(!d->closing && !d->draining, SES_ERR_UNAVAILABLE);
+    SES_REQUIRE(d->sync.run_cnt < SYNC_RUNS_MAX, SES_ERR_FULL);
+    for (const struct sync_run *run = d->sync.runs; run != NULL; run = run->next) {
+        SES_REQUIRE(run->by_offer != by_offer ||
+                        !ses_equal(&run->target.node_id, node_id, sizeof *node_id),
+                    SES_ERR_EXISTS);
+    }
+    return SES_OK;
+}
+
+/* The first step comes from the loop: no callback from inside the call. */
+static enum ses_err run_new(struct ses_daemon *d, const struct ses_node_id *node_id,
+                            struct reconcile *core, struct sync_run **out)
+{
+    struct ses_timer *timer;
+    struct sync_run *run = ses_alloc(1, sizeof *run);
+    SES_REQUIRE(run != NULL, SES_ERR_MEMORY);
+    run->d = d;
+    run->core = core;
+    enum ses_err err = ses_sync_target(d, node_id, &run->target) ? SES_OK : SES_ERR_NOT_FOUND;
+    if (err == SES_OK) {
+        err = d->p.loop->timer_start(d->p.loop->ctx, &timer, 0, begin, run);
+    }
+    if (err != SES_OK) {
+        ses_free(run);
+        return err;
+    }
+    run->next = d->sync.runs;
+    d->sync.runs = run;
+    d->sync.run_cnt++;
+    ses_daemon_hold(d);
+    *out = run;
+    return SES_OK;
+}
+
+enum ses_err ses_sync_run(struct ses_daemon *d, const struct sync_start *start)
+{
+    struct reconcile *core;
+    struct sync_run *run = NULL;
+    struct reconcile_params params = start->params;
+    SES_TRY(may_start(d, start->node_id, false));
+    ses_random_fill(d->p.random, params.nonce.bytes, sizeof params.nonce.bytes);
+    SES_TRY(reconcile_new(&core, &params));
+    const enum ses_err err = run_new(d, start->node_id, core, &run);
+    if (err != SES_OK) {
+        reconcile_free(core);
+        return err;
+    }
+    run->fetches = start->fetches;
+    run->done = start->done;
+    run->cookie = start->cookie;
+    return SES_OK;
+}
+
+enum ses_err ses_sync_offered(struct ses_daemon *d, const struct ses_node_id *node_id,
+                              const struct reconcile_params *params,
+                              const struct ses_sync_group *groups, uint32_t cnt)
+{
+    struct reconcile *core;
+    struct sync_run *run = NULL;
+    SES_TRY(may_start(d, node_id, true));
+    SES_TRY(reconcile_offered(&core, params, groups, cnt));
+    const enum ses_err err = run_new(d, node_id, core, &run);
+    if (err != SES_OK) {
+        reconcile_free(core);
+        return err;
+    }
+    run->fetches = true;
+    run->by_offer = true;
+    return SES_OK;
+}
+
+enum ses_err ses_sync_fetch_one(struct ses_daemon *d, const struct ses_node_id *node_id,
+                                const struct reconcile_params *params,
+                                const struct ses_sync_place *place, uint64_t name,
+                                sync_done_fn *done, void *cookie)
+{
+    struct reconcile *core;
+    struct sync_run *run = NULL;
+    SES_TRY(may_start(d, node_id, true));
+    SES_TRY(reconcile_offered(&core, params, NULL, 0));
+    enum ses_err err = reconcile_list_add(&core->wants, place, name);
+    if (err == SES_OK) {
+        err = run_new(d, node_id, core, &run);
+    }
+    if (err != SES_OK) {
+        reconcile_free(core);
+        return err;
+    }
+    run->fetches = true;
+    run->by_offer = true;
+    run->done = done;
+    run->cookie = cookie;
+    return SES_OK;
+}
