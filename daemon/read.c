@@ -2,6 +2,7 @@
 #include "daemon/daemon_internal.h"
 
 #define PAGE_BYTES_MAX 786432u /* leaves room for one more record below the frame's limit */
+#define PAGE_FLAGS_AT 3u       /* behind version and status */
 #define ROW_BYTES_MAX 128u
 #define KEYS_BYTES_MAX 8192u
 
@@ -51,11 +52,20 @@ static bool may_ask(struct ses_daemon *d, struct ses_call *call)
 }
 
 /* ---- retrieve ---- */
+/* What this node has not caught up with may be missing: the page does not count for a reader. */
+static void mark_partial(const struct ses_daemon *d, uint8_t *page)
+{
+    if (d->sync.partial) {
+        page[PAGE_FLAGS_AT] |= SES_PAGE_PARTIAL;
+    }
+}
+
 static enum ses_err reply_list(struct read *read, const struct ses_page_result *page)
 {
     struct ses_buf list = {0};
     const enum ses_err err = ses_list_of_page(&list, page->frame, page->len);
     if (err == SES_OK) {
+        mark_partial(read->d, list.bytes);
         ses_call_reply(read->call, list.bytes, list.len);
         read->d->stats.retrieved_bytes += list.len;
     }
@@ -63,13 +73,20 @@ static enum ses_err reply_list(struct read *read, const struct ses_page_result *
     return err;
 }
 
-static void reply_page(struct read *read, const struct ses_page_result *page)
+static enum ses_err reply_page(struct read *read, const struct ses_page_result *page)
 {
     struct ses_daemon *d = read->d;
-    ses_call_reply(read->call, page->frame, page->len);
+    struct ses_buf copy = {0};
+    if (d->sync.partial) {
+        SES_TRY(ses_buf_append(&copy, page->frame, page->len));
+        mark_partial(d, copy.bytes);
+    }
+    ses_call_reply(read->call, d->sync.partial ? copy.bytes : page->frame, page->len);
+    ses_buf_free(&copy);
     d->stats.retrieved_records += page->record_cnt;
     d->stats.retrieved_bytes += page->len;
     ses_latency_add(&d->stats.retrieve_latency, ses_daemon_mono(d) - read->started_ms);
+    return SES_OK;
 }
 
 static void on_page(void *cookie, const struct ses_page_result *page)
@@ -79,7 +96,7 @@ static void on_page(void *cookie, const struct ses_page_result *page)
     if (err == SES_OK && read->list) {
         err = reply_list(read, page);
     } else if (err == SES_OK) {
-        reply_page(read, page);
+        err = reply_page(read, page);
     }
     if (err != SES_OK) {
         ses_refuse(read->d, read->call, err);

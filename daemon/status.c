@@ -112,7 +112,7 @@ json_t *ses_status_json(const struct ses_daemon_status *s)
 {
     return json_pack(
         "{s:o, s:o, s:s, s:b, s:s, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, "
-        "s:I, s:o, s:I, s:I, s:b, s:s}",
+        "s:I, s:o, s:I, s:I, s:b, s:b, s:s}",
         "nodeId", node_id_json(&s->node_id), "chainId", ses_json_hex(s->chain_id.bytes, 32),
         "version", SES_VERSION, "registered", s->registered, "nodeStatus",
         s->registered ? ses_node_status_text(s->node_status) : "not registered", "chainOk",
@@ -124,7 +124,8 @@ json_t *ses_status_json(const struct ses_daemon_status *s)
         (json_int_t)s->member_cnt, "activeMembers", (json_int_t)s->active_cnt, "writeQuorum",
         (json_int_t)s->quorum, "debts", (json_int_t)s->debts, "oldestDebtMs",
         ses_json_u64(s->oldest_debt_ms), "waitingStores", (json_int_t)s->waiters, "watchers",
-        (json_int_t)s->watchers, "draining", s->draining, "advice", s->advice);
+        (json_int_t)s->watchers, "draining", s->draining, "partial", s->partial, "advice",
+        s->advice);
 }
 
 static json_t *link_json(const struct ses_member_status *l)

@@ -369,6 +369,7 @@ void ses_sync_stop(struct ses_daemon *d)
 void ses_sync_free(struct ses_daemon *d)
 {
     SES_ASSERT(d->sync.runs == NULL && d->sync.reply_cnt == 0);
+    d->p.loop->timer_stop(d->p.loop->ctx, d->sync.timer);
     ses_bulk_forget(d);
     ses_leave_forget(d, false);
 }

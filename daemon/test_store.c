@@ -155,7 +155,7 @@ static void test_entry_restart_keeps_the_debt(void)
         world_start(w, i);
     }
     world_run(w, 20000);
-    TAP_EQ(2, post_copies(w, &p, 6)); /* only nodes 1 and 2: the entry node owes the others */
+    TAP_EQ(5, post_copies(w, &p, 6)); /* 1 and 2, and who reconciled with them; no receipts yet */
     world_start(w, 0);
     world_run(w, 120000);
     TAP_EQ(6, post_copies(w, &p, 6));

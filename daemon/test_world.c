@@ -376,6 +376,7 @@ void world_stop(struct world *w, uint32_t index, uint64_t wait_ms)
     SES_ASSERT(closed);
     world_run(w, 2 * WORLD_LINK_MS); /* what was answered reaches the clients */
     world_net_down(node->net, true);
+    memset(node->net->protos, 0, sizeof node->net->protos);
     ses_daemon_free(node->daemon);
     ses_store_free(node->store);
     ses_disk_close(&node->disk);
