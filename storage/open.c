@@ -29,7 +29,8 @@ static enum ses_err open_chunk(struct ses_chunk *out, const struct ses_record_co
     *out = (struct ses_chunk){.header_hash = record->ids.header_hash,
                               .payload_root = record->ids.payload_root,
                               .payload_bytes = len,
-                              .number = (uint16_t)number};
+                              .number = (uint16_t)number,
+                              .bytes = record->payload};
     if (len == 0 && number == 0) {
         return SES_OK; /* an empty payload is opened by the parts of its id alone */
     }
