@@ -92,6 +92,17 @@ static void note_refused(struct task *task, enum ses_err err, const struct ses_n
     }
 }
 
+/* A response with a false opening is void as a whole; without openings it still speaks for others.
+ */
+static void drop_openings(struct task *task, enum ses_err err)
+{
+    struct epochs *e = &task->d->epochs;
+    if (task == &e->respond && err == SES_ERR_OPENING && !e->bare) {
+        e->bare = true;
+        ses_task_again(task);
+    }
+}
+
 static void on_submitted(void *cookie, enum ses_err err, const struct ses_note *note)
 {
     struct task *task = cookie;
@@ -104,6 +115,7 @@ static void on_submitted(void *cookie, enum ses_err err, const struct ses_note *
             }
         } else {
             note_refused(task, err, note);
+            drop_openings(task, err);
         }
     }
     ses_daemon_release(d);
@@ -252,6 +264,7 @@ static void begin_epoch(struct ses_daemon *d)
     e->begun_epoch = plan->epoch;
     e->begun_ms = ses_epochs_now(d);
     e->seen = false;
+    e->bare = false;
     e->ask_ms = 0;
     struct ses_report *report = ses_report_now(d);
     report->owes_commitment = plan->commits;

@@ -63,6 +63,7 @@ struct epochs {
     bool begun;
     uint64_t begun_ms; /* unix: later than T_n after a late start */
     struct task commit, respond, rotate, announce;
+    bool bare; /* the chain found an opening false: the response goes without */
     struct tests tests;
     struct ring ring;
     bool asking;     /* for the standing */

@@ -298,7 +298,7 @@ static void make(struct ses_daemon *d)
     job->d = d;
     job->epoch = d->epochs.plan->epoch;
     job->root = duty->root;
-    job->owed_cnt = duty->has_root ? duty->owed_cnt : 0;
+    job->owed_cnt = duty->has_root && !d->epochs.bare ? duty->owed_cnt : 0;
     memcpy(job->owed, duty->owed, sizeof job->owed);
     d->epochs.respond.state = TASK_MAKING;
     ses_daemon_hold(d);
