@@ -121,7 +121,9 @@ static void on_chunk(void *cookie, enum ses_err err, const struct ses_chunk *chu
     ask->err = err;
     if (err == SES_OK) {
         ask->chunk = *chunk;
-        memcpy(ask->chunk_bytes, chunk->bytes, chunk->len);
+        if (chunk->len > 0) {
+            memcpy(ask->chunk_bytes, chunk->bytes, chunk->len);
+        }
         ask->chunk.bytes = ask->chunk_bytes;
     }
 }

@@ -12,13 +12,14 @@
 
 #include <sqlite3.h>
 
-#include "storage/test_kit.h"
+#include "storage/test_ask.h"
 
 #define KILLS 20
 #define CHILD_PUTS 2000u
 #define CHILD_IN_FLIGHT 40u
 
 static struct kit kit;
+static struct ask ask;
 static struct kit_box box;
 
 static void open_disk(void)
@@ -204,8 +205,13 @@ static void test_threads(void)
         kit_put_start(&kit, &puts[n], &record, n % 2 == 0 ? KIT_ENTRY : KIT_REPLICA);
         if (n % 50 == 49) { /* reads and seals while batches are written and signed */
             kit_read(&kit, &box, 1, 0, NULL, 20, 1 << 20);
-            TAP_ERR(SES_OK, ses_store_seal(kit.store, (int64_t)n));
+            const uint64_t epoch = ses_epoch_at(&kit.params.times, now_ms / 1000) + 1 + n / 50;
+            TAP_ERR(SES_OK, ses_store_seal(kit.store, (int64_t)epoch));
             ses_store_replicated(kit.store, &record.ids.id);
+            ask_segments(&kit, &ask, NULL, 0);
+            TAP_ERR(SES_OK, ask.err);
+            ask_snapshot(&kit, &ask, epoch, 0, 1);
+            TAP_ERR(SES_OK, ask.err);
             ses_store_expire(kit.store);
         }
         kit_record_free(&record);
