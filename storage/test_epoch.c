@@ -351,6 +351,62 @@ static void test_no_space(void)
     end();
 }
 
+/* ---- a message and its delete under way together ---- */
+static void start_statement(struct kit_put *put)
+{
+    kit_put_start_with(&kit, put, &statement.record, statement.targets, statement.target_cnt);
+}
+
+static void finish_both(const struct kit_put *message, const struct kit_put *delete)
+{
+    TAP_OK(test_loop_run(kit.loop, NULL));
+    TAP_ERR(SES_OK, delete->err);
+    if (message->err == SES_OK) {
+        oracle_put(&oracle, &records[3], message->result.receipt.leaf.admit_epoch);
+    }
+    oracle_delete(&oracle, &statement, &records[3].ids.digest,
+                  delete->result.receipt.leaf.admit_epoch);
+    for (int i = 0; i < 2; i++) {
+        oracle_check_live(&oracle, &kit, &ask);
+        TAP_OK(ses_store_has(kit.store, &records[3].ids));
+        TAP_ERR(SES_ERR_NOT_FOUND, ses_store_get(kit.store, &records[3].ids.id, NULL, NULL));
+        restart();
+    }
+}
+
+static void test_delete_in_flight(void)
+{
+    struct kit_put message;
+    struct kit_put delete;
+    for (int first = 0; first < 2; first++) { /* of one batch, in either order */
+        begin();
+        TAP_ERR(SES_OK, kit_open(&kit));
+        ask_segments(&kit, &ask, NULL, 0);
+        if (first == 0) {
+            kit_put_start(&kit, &message, &records[3], KIT_REPLICA);
+        }
+        start_statement(&delete);
+        if (first == 1) {
+            kit_put_start(&kit, &message, &records[3], KIT_REPLICA);
+        }
+        finish_both(&message, &delete);
+        end();
+    }
+    begin(); /* the message waits for the next batch, for which there is no space */
+    TAP_ERR(SES_OK, kit_open(&kit));
+    ask_segments(&kit, &ask, NULL, 0);
+    start_statement(&delete);
+    TAP_OK(test_loop_step(kit.loop));
+    kit_put_start(&kit, &message, &records[3], KIT_REPLICA);
+    while (!ses_store_has(kit.store, &statement.record.ids)) {
+        TAP_MUST(test_loop_step(kit.loop));
+    }
+    test_disk_set_space(disk, 10);
+    finish_both(&message, &delete);
+    TAP_ERR(SES_ERR_DISK_LOW, message.err);
+    end();
+}
+
 /* ---- no memory ---- */
 static void ask_everything(void)
 {
@@ -418,6 +474,7 @@ int main(void)
     TAP_RUN(test_snapshots_go);
     TAP_RUN(test_power_loss);
     TAP_RUN(test_no_space);
+    TAP_RUN(test_delete_in_flight);
     TAP_RUN(test_no_memory);
     return tap_done();
 }

@@ -190,19 +190,34 @@ static void on_put(void *cookie, const struct ses_put_result *result)
     put->done = true;
 }
 
+static void start_put(struct kit *kit, struct kit_put *put, struct ses_put *p)
+{
+    memset(put, 0, sizeof *put);
+    p->on_done = on_put;
+    p->cookie = put;
+    put->err = ses_store_put(kit->store, p);
+    SES_ASSERT(!put->done); /* not from inside the call */
+    put->done = put->err != SES_OK;
+}
+
 void kit_put_start(struct kit *kit, struct kit_put *put, const struct kit_record *record,
                    enum kit_how how)
 {
-    const struct ses_put p = {.record = record->record,
-                              .ids = &record->ids,
-                              .entry = how != KIT_REPLICA,
-                              .stranger = how == KIT_STRANGER,
-                              .on_done = on_put,
-                              .cookie = put};
-    memset(put, 0, sizeof *put);
-    put->err = ses_store_put(kit->store, &p);
-    SES_ASSERT(!put->done); /* not from inside the call */
-    put->done = put->err != SES_OK;
+    struct ses_put p = {.record = record->record,
+                        .ids = &record->ids,
+                        .entry = how != KIT_REPLICA,
+                        .stranger = how == KIT_STRANGER};
+    start_put(kit, put, &p);
+}
+
+void kit_put_start_with(struct kit *kit, struct kit_put *put, const struct kit_record *statement,
+                        const struct ses_deletion *targets, uint8_t target_cnt)
+{
+    struct ses_put p = {.record = statement->record,
+                        .ids = &statement->ids,
+                        .targets = targets,
+                        .target_cnt = target_cnt};
+    start_put(kit, put, &p);
 }
 
 static void check_receipt(const struct kit *kit, const struct kit_record *record,

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -224,6 +225,68 @@ static void test_threads(void)
     TAP_EQ(CNT, good);
     kit_read(&kit, &box, 1, 0, NULL, 20, 1 << 20);
     TAP_EQ(CNT, box.cnt);
+    kit_close(&kit);
+    end();
+}
+
+/* An epoch is sealed, and its snapshot asked for, when a batch has been accepted by the writer but
+ * has not come back yet: what was promised for the epoch is in the snapshot. */
+static struct {
+    atomic_bool accepted;
+    bool done;
+    struct ses_timer *timer;
+    uint64_t epoch;
+    enum ses_err (*space)(void *ctx, uint64_t *free_bytes);
+} late;
+
+static enum ses_err slow_space(void *ctx, uint64_t *free_bytes)
+{
+    atomic_store(&late.accepted, true); /* the last thing that a batch asks for */
+    usleep(60000);
+    return late.space(ctx, free_bytes);
+}
+
+static void on_late(void *cookie, enum ses_err err, const struct ses_snapshot *snapshot)
+{
+    TAP_ERR(SES_OK, err);
+    TAP_EQ(1, snapshot->count);
+    *(bool *)cookie = true;
+}
+
+static void poll_accepted(void *cookie)
+{
+    const struct ses_loop *loop = kit.params.loop;
+    (void)cookie;
+    if (!atomic_load(&late.accepted)) {
+        SES_ASSERT(loop->timer_start(loop->ctx, &late.timer, 1, poll_accepted, NULL) == SES_OK);
+        return;
+    }
+    TAP_ERR(SES_OK, ses_store_seal(kit.store, (int64_t)late.epoch));
+    TAP_ERR(SES_OK, ses_store_snapshot(kit.store, late.epoch, 0, 1, on_late, &late.done));
+}
+
+static void test_sealed_while_written(void)
+{
+    const uint64_t now_ms = ses_now_ms(ses_clock_system());
+    struct kit_record record;
+    struct kit_put put;
+    const struct kit_spec spec = spec_of(1, now_ms);
+    begin(test_loop_new_threads());
+    struct ses_disk slow = *kit.params.disk;
+    late.space = slow.space;
+    slow.space = slow_space;
+    kit.params.disk = &slow;
+    TAP_ERR(SES_OK, kit_open(&kit));
+    late.done = false;
+    late.epoch = ses_admit_epoch(&kit.params.times, now_ms, now_ms, -1, 0);
+    kit_record(&record, &spec);
+    kit_put_start(&kit, &put, &record, KIT_REPLICA);
+    atomic_store(&late.accepted, false);
+    poll_accepted(NULL);
+    TAP_OK(test_loop_run(kit.loop, &late.done));
+    TAP_OK(test_loop_run(kit.loop, NULL));
+    TAP_EQ(late.epoch, put.result.receipt.leaf.admit_epoch);
+    kit_record_free(&record);
     kit_close(&kit);
     end();
 }
@@ -555,6 +618,7 @@ int main(void)
 {
     TAP_RUN(test_kill);
     TAP_RUN(test_threads);
+    TAP_RUN(test_sealed_while_written);
     TAP_RUN(test_second_process);
     TAP_RUN(test_unknown_format);
     TAP_RUN(test_corrupt_record);
