@@ -119,7 +119,7 @@ static void spec_of(struct kit_spec *out, uint32_t n)
                              .ts_ms = KIT_NOW_MS - (n % 7) * 1700000ull,
                              .payload_bytes = n * 37 % 900,
                              .ns = (int16_t)(n % 3 * 10),
-                             .ttl_class = (uint8_t)(1 + n % 4)};
+                             .ttl_class = n % 14 == 0 ? 0 : (uint8_t)(1 + n % 4)};
 }
 
 static void make_set(void)
