@@ -303,6 +303,9 @@ static enum ses_err make_seed(struct ses_transition *t)
         }
     }
     ses_epoch_seed(&t->tip->epoch.seed, &t->parent->epoch.seed, t->n, reveals, cnt, &t->parent->id);
+    if (SES_MUTANT(CLOCK_IN_STATE)) {
+        t->tip->epoch.seed.bytes[0] ^= (uint8_t)(ses_now_ms(t->vm->clock) / 1000);
+    }
     ses_free(reveals);
     return SES_OK;
 }
