@@ -305,6 +305,15 @@ static void head_answer(void *cookie)
     ses_free(a);
 }
 
+static void map_taken(void *cookie)
+{
+    struct ask *a = cookie;
+    if (a->host < a->sim->node_cnt) {
+        oracle_map(a->sim, &a->sim->nodes[a->host]);
+    }
+    ses_free(a);
+}
+
 static void registry_answer(void *cookie)
 {
     struct ask *a = cookie;
@@ -324,7 +333,7 @@ static void registry_answer(void *cookie)
     sim_mark(s, 6, a->host, epoch.epoch << 32 | rows.cnt);
     a->on_registry(a->cookie, reachable(a), &r, &note);
     ses_free(r.rows);
-    ses_free(a);
+    sim_after(s, 100, map_taken, a);
 }
 
 static struct ask *ask_new(void *ctx, void *cookie)

@@ -82,9 +82,11 @@ static bool alive(struct sim_disk *disk)
 {
     if (!disk->off && disk->limits.fuse > 0 && --disk->limits.fuse == 0) {
         struct sim_node *node = &disk->sim->nodes[disk->node];
+        const bool power = !disk->limits.fuse_kills;
         disk->off = true;
-        sim_net_down(&node->net, true, true);
-        sim_node_die(node, DEATH_POWER, node->down_for_ms);
+        sim_net_down(&node->net, true, power);
+        node->power = power;
+        sim_node_die(node, power ? DEATH_POWER : DEATH_KILL, node->down_for_ms);
         return false;
     }
     return !disk->off;

@@ -56,8 +56,20 @@ static void cut(struct sim *s, uint32_t from, uint32_t to, uint64_t for_ms)
     }
 }
 
+/* A person whose words arrive, but who hears no answer. */
+static void deafen(struct sim *s, const struct fault *f)
+{
+    for (uint32_t i = 0; i < s->node_cnt; i++) {
+        cut(s, i, host_of(s, f->b), f->for_ms);
+    }
+}
+
 static void partition(struct sim *s, const struct fault *f, struct dice *d)
 {
+    if (f->b >= s->node_cnt) {
+        deafen(s, f);
+        return;
+    }
     const bool both_ways = dice_chance(d, 700);
     const uint64_t sides = dice_u64(d);
     for (uint32_t i = 0; i < s->node_cnt; i++) {
@@ -106,21 +118,37 @@ static void fuse_blows(void *cookie)
 {
     struct later *l = cookie;
     struct sim_node *node = &l->sim->nodes[l->at];
-    if (sim_disk_limits(node->disk)->fuse > 0) { /* nothing was written since */
-        sim_disk_limits(node->disk)->fuse = 0;
-        sim_node_die(node, DEATH_POWER, l->fault->for_ms);
+    struct sim_disk_limits *limits = sim_disk_limits(node->disk);
+    if (limits->fuse > 0) { /* not enough was written since */
+        limits->fuse = 0;
+        sim_node_die(node, limits->fuse_kills ? DEATH_KILL : DEATH_POWER, l->fault->for_ms);
     }
     ses_free(l);
 }
 
-static void power(struct sim *s, struct fault *f, struct dice *d)
+/* It dies in the middle of its writes. */
+static void set_fuse(struct sim *s, struct fault *f, struct dice *d, bool kills)
 {
     struct sim_node *node = &s->nodes[f->a];
     if (sim_node_up(node)) {
         node->down_for_ms = f->for_ms;
-        sim_disk_limits(node->disk)->fuse = (uint32_t)dice_between(d, 1, 40);
+        sim_disk_limits(node->disk)->fuse = (uint32_t)dice_between(d, 1, kills ? 8 : 24);
+        sim_disk_limits(node->disk)->fuse_kills = kills;
         after(s, dice_between(d, 1, 120000), fuse_blows, f, f->a);
     }
+}
+
+/* At once, or while it writes; what was not synced is still in the page cache, until the power
+ * goes, too. */
+static void kill_node(struct sim *s, struct fault *f, struct dice *d)
+{
+    if (dice_chance(d, 400)) {
+        sim_node_die(&s->nodes[f->a], DEATH_KILL, f->for_ms);
+        return;
+    }
+    f->for_ms = f->for_ms < 60000 ? f->for_ms : 60000;
+    set_fuse(s, f, d, true);
+    s->nodes[f->a].power_after_ms = dice_chance(d, 700) ? dice_between(d, 500, 15000) : 0;
 }
 
 static void blackout(struct sim *s, struct dice *d)
@@ -284,7 +312,7 @@ static void disk_fault(struct sim *s, struct fault *f, struct dice *d)
         after(s, f->for_ms, disk_fast, f, f->a);
         break;
     case FAULT_FULL_DISK:
-        limits->space_bytes = dice_below(d, 1u << 16);
+        limits->space_bytes = dice_below(d, dice_chance(d, 500) ? 1u << 11 : 1u << 16);
         after(s, f->for_ms, disk_emptied, f, f->a);
         break;
     case FAULT_SYNC_ERROR:
@@ -353,10 +381,10 @@ static void node_fault(struct sim *s, struct fault *f, struct dice *d)
         sim_node_die(node, DEATH_STOP, f->for_ms);
         break;
     case FAULT_KILL:
-        sim_node_die(node, DEATH_KILL, f->for_ms);
+        kill_node(s, f, d);
         break;
     case FAULT_POWER:
-        power(s, f, d);
+        set_fuse(s, f, d, false);
         break;
     case FAULT_BLACKOUT:
         blackout(s, d);
@@ -364,6 +392,32 @@ static void node_fault(struct sim *s, struct fault *f, struct dice *d)
     case FAULT_OLD_CLOCK:
         old_clock(s, f, d);
         break;
+    }
+}
+
+/* ---- what people do meanwhile ---- */
+static void write_one(void *cookie)
+{
+    struct later *l = cookie;
+    struct sim *s = l->sim;
+    struct dice d;
+    dice_init(&d, l->fault->seed, "traffic", l->at);
+    const uint32_t host = l->fault->b % (s->node_cnt + s->person_cnt);
+    const uint32_t from =
+        host >= s->node_cnt ? host - s->node_cnt : (uint32_t)dice_below(&d, s->person_cnt);
+    sim_person_send(&s->people[from], (uint32_t)dice_below(&d, s->person_cnt),
+                    (uint32_t)dice_between(&d, 1, 2000), (uint8_t)dice_below(&d, 3));
+    ses_free(l);
+}
+
+/* A fault that nobody writes in finds nothing. */
+static void traffic(struct sim *s, struct fault *f, struct dice *d)
+{
+    const bool drill = f->kind == FAULT_DOWN_READ || f->kind == FAULT_DOWN_WRITE;
+    const uint32_t cnt = drill ? 0 : (uint32_t)dice_below(d, 4);
+    const uint64_t span = f->for_ms < 120000 ? f->for_ms + 1 : 120000;
+    for (uint32_t i = 0; i < cnt; i++) {
+        after(s, dice_below(d, span), write_one, f, i);
     }
 }
 
@@ -422,7 +476,9 @@ void fault_begin(struct sim *s, struct fault *f)
     case FAULT_CNT:
         break;
     }
-    sim_storm(s, f->for_ms + SETTLE_MS + (f->kind == FAULT_POWER ? 120000 : 0));
+    const uint64_t fuse_ms = f->kind == FAULT_POWER || f->kind == FAULT_KILL ? 300000 : 0;
+    sim_storm(s, f->for_ms + SETTLE_MS + fuse_ms);
+    traffic(s, f, &d);
 }
 
 /* ---- B1: nonsense ---- */

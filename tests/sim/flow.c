@@ -4,6 +4,7 @@
 #include "tests/sim/sim.h"
 
 #define WINDOW_BYTES (1u << 20)
+#define DIAL_MS 20000u       /* network/limits.h */
 #define KEEPALIVE_MS 120000u /* network/conn.c: idle 60 s, then 4 x 15 s */
 
 struct ses_flow {
@@ -287,8 +288,9 @@ enum ses_err sim_flow_open(struct ses_net *base, struct ses_flow **out,
         memcpy(far->login.bytes, login->id.bytes + 1, sizeof far->login.bytes);
     }
     const uint64_t delay = sim_net_delay(s, net->host, server->host);
-    const bool dead = delay == SIM_DEAD || server->dark;
-    sim_after(s, dead ? 5000 : 3 * delay, dead ? flow_unopened : flow_arrive, far);
+    const bool dead = delay >= DIAL_MS || server->dark; /* SIM_DEAD, too */
+    const uint64_t handshake_ms = 4 * (uint64_t)s->weather.latency_max_ms;
+    sim_after(s, dead ? DIAL_MS : delay + handshake_ms, dead ? flow_unopened : flow_arrive, far);
     *out = near;
     return SES_OK;
 }

@@ -212,11 +212,11 @@ static void call_go(struct ses_call *call)
     struct sim *s = call->client->sim;
     uint64_t delay = sim_net_delay(s, call->client->host, call->server->host);
     const uint64_t back = sim_net_delay(s, call->server->host, call->client->host);
-    if (delay == SIM_DEAD || back == SIM_DEAD) { /* no connection without both directions */
+    if (delay >= DIAL_MS || back >= DIAL_MS) { /* SIM_DEAD, too */
         sim_after(s, DIAL_MS, call_lost, call);
         return;
     }
-    delay += call->has_login ? 2 * back : 0;
+    delay += call->has_login ? 4 * (uint64_t)s->weather.latency_max_ms : 0;
     sim_after(s, delay, call_arrive, call);
 }
 

@@ -73,6 +73,12 @@ void sim_node_die(struct sim_node *node, enum node_death how, uint64_t down_ms)
     ses_daemon_drain(node->daemon, how == DEATH_STOP ? 2000 : 0, on_drained, node);
 }
 
+static void power_goes(void *cookie)
+{
+    struct sim_node *node = cookie;
+    sim_node_die(node, DEATH_POWER, dice_between(&node->dice, 1000, 30000));
+}
+
 /* ---- starting ---- */
 static enum ses_err open_store(struct sim_node *node, struct ses_note *note)
 {
@@ -189,7 +195,10 @@ void sim_node_start(struct sim_node *node)
         return;
     }
     node->phase = NODE_UP;
-    node->up_since_ms = s->now_ms;
+    if (node->power_after_ms > 0) {
+        sim_after(s, node->power_after_ms, power_goes, node);
+        node->power_after_ms = 0;
+    }
     sim_tell(s, "node %u is up, start %u", node->index, node->start_cnt);
     oracle_node_up(s, node);
 }

@@ -3,6 +3,7 @@
 #include "tests/sim/sim.h"
 
 #define D2_CALM_MS 10000u
+#define D2_AFTER_STORM_MS 60000u
 #define CLOCK_SLACK_MS 120000u /* expiry is judged by clocks that may be off */
 
 /* ---- messages ---- */
@@ -89,7 +90,7 @@ static void count_members(struct sim *s, const struct ses_map *map, const struct
         if (sim_node_up(node)) {
             c->up++;
             c->holders += holds(node, m);
-            if (!holds(node, m)) {
+            if (!holds(node, m) && !spoiled(node, m)) {
                 c->lacking_up++;
                 c->lacks = i;
             }
@@ -174,28 +175,26 @@ static void check_msg(struct sim *s, const struct ses_map *map, struct sim_msg *
         sim_broken(s, "D3", "message %u is held by %u of %u members, %u are down or spoiled",
                    m->number, c.holders, c.members, gone);
     }
-    if (m->calm && s->now_ms >= m->stored_ms + D2_CALM_MS && sim_calm(s, 0) && !m->spread &&
-        c.lacking_up > 0) {
+    const bool settled =
+        m->calm ? s->now_ms >= m->stored_ms + D2_CALM_MS
+                : sim_calm(s, D2_AFTER_STORM_MS) && s->now_ms >= m->stored_ms + D2_AFTER_STORM_MS;
+    if (settled && sim_calm(s, 0) && !m->spread && c.lacking_up > 0) {
         sim_broken(s, "D2",
-                   "message %u was stored %" PRIu64 " ms ago in calm weather, and node %u "
-                   "lacks it",
-                   m->number, s->now_ms - m->stored_ms, c.lacks);
+                   "message %u was stored %" PRIu64 " s ago, the weather is calm, and node "
+                   "%u lacks it",
+                   m->number, (s->now_ms - m->stored_ms) / 1000, c.lacks);
     }
 }
 
 /* B2: who has seen an epoch does not go back to an older one. */
-static void check_maps(struct sim *s)
+void oracle_map(struct sim *s, struct sim_node *node)
 {
     struct ses_daemon_status *status = ses_alloc(1, sizeof *status);
     SES_ASSERT(status != NULL);
-    for (uint32_t i = 0; i < s->node_cnt; i++) {
-        struct sim_node *node = &s->nodes[i];
-        if (!sim_node_up(node)) {
-            continue;
-        }
+    if (sim_node_up(node)) {
         ses_daemon_status(node->daemon, status);
         if (status->has_map && status->epoch < node->map_epoch) {
-            sim_broken(s, "B2", "node %u goes back from epoch %" PRIu64 " to %" PRIu64, i,
+            sim_broken(s, "B2", "node %u goes back from epoch %" PRIu64 " to %" PRIu64, node->index,
                        node->map_epoch, status->epoch);
         }
         node->map_epoch = status->has_map ? status->epoch : node->map_epoch;
@@ -206,7 +205,6 @@ static void check_maps(struct sim *s)
 void oracle_check(struct sim *s)
 {
     struct ses_map *map = sim_chain_map(s, 0);
-    check_maps(s);
     for (uint32_t i = 0; i < s->oracle.cnt && !s->verdict.failed; i++) {
         if (alive(s, &s->oracle.msgs[i])) {
             check_msg(s, map, &s->oracle.msgs[i]);
@@ -251,6 +249,7 @@ void oracle_end(struct sim *s)
 static bool must_be_there(const struct sim *s, const struct sim_msg *m,
                           const struct ses_fetch *fetch)
 {
+    bool whole = true;
     uint32_t asked = 0;
     uint32_t members = 0;
     uint32_t holders = 0;
@@ -258,13 +257,14 @@ static bool must_be_there(const struct sim *s, const struct sim_msg *m,
         const struct ses_fetch_member *f = &fetch->members[i];
         const uint32_t at = node_of(s, &f->node_id);
         members += f->counts;
+        whole &= at < s->node_cnt && !spoiled(&s->nodes[at], m);
         asked += f->counts && f->state == SES_FETCH_DONE && at < s->node_cnt &&
                  !spoiled(&s->nodes[at], m);
     }
     for (uint32_t n = 0; n < m->node_cnt; n++) {
         holders += !spoiled(&s->nodes[m->nodes[n]], m);
     }
-    return asked + holders > members;
+    return whole || asked + holders > members;
 }
 
 void oracle_fetched(struct sim *s, struct sim_person *p, const struct ses_fetch *fetch,

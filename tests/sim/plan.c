@@ -137,7 +137,7 @@ void plan_make(struct sim *s)
 {
     struct dice *d = &s->plan_dice;
     const uint64_t hours = s->end_ms / SIM_HOUR_MS - 1;
-    const uint64_t most = dice_between(d, 4, 16);
+    const uint64_t most = dice_between(d, 1, 16);
     for (uint64_t hour = 0; hour < hours; hour++) {
         const uint64_t cnt = dice_between(d, 1, most);
         for (uint64_t i = 0; i < cnt; i++) {

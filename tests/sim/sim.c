@@ -113,7 +113,8 @@ static void person_acts(void *cookie)
     } else {
         sim_person_read(p);
     }
-    sim_after(s, dice_between(&p->dice, SIM_MINUTE_MS, 20 * SIM_MINUTE_MS), person_acts, p);
+    const uint64_t pace = s->end_ms > 8 * SIM_HOUR_MS ? 40 : 20; /* long days are quieter */
+    sim_after(s, dice_between(&p->dice, SIM_MINUTE_MS, pace * SIM_MINUTE_MS), person_acts, p);
 }
 
 static void check(void *cookie)

@@ -78,6 +78,7 @@ struct sim_disk_limits {
     uint32_t fail_syncs;  /* so many syncs from now on fail */
     uint32_t fail_reads;  /* so many reads */
     uint32_t fuse;        /* after so many changes the machine goes off; 0: it does not */
+    bool fuse_kills;      /* only the process ends, the machine stays */
     uint32_t misdirect;   /* so many writes go astray */
 };
 struct sim_disk *sim_disk_new(struct sim *s, uint32_t node);
@@ -209,8 +210,8 @@ struct sim_node {
     bool broken;  /* could not be opened: its operator will wipe it */
     bool spoiled; /* its disk lost or changed what was synced: nothing is promised */
     uint64_t spoiled_ms;
-    uint64_t down_for_ms; /* once dead */
-    uint64_t up_since_ms;
+    uint64_t down_for_ms;    /* once dead */
+    uint64_t power_after_ms; /* of its next start the power goes; 0: it does not */
     uint32_t start_cnt;
     uint64_t map_epoch; /* of its daemon, when looked at last */
 };
@@ -306,6 +307,7 @@ void oracle_delivered(struct sim *s, struct sim_person *p, const uint8_t *body, 
 void oracle_page(struct sim *s, uint32_t node, const uint8_t *body, size_t len);
 void oracle_node_up(struct sim *s, struct sim_node *node);
 void oracle_check(struct sim *s);
+void oracle_map(struct sim *s, struct sim_node *node);
 void oracle_end(struct sim *s);
 void oracle_free(struct sim *s);
 /* C3: walks an inbox at one node by small pages. */
