@@ -22,7 +22,7 @@ static void node_cmd_close(struct node_cmd *cmd)
     ses_identity_free(cmd->owner);
 }
 
-static enum ses_err node_arg(struct cli *cli, struct ses_node_id *out)
+enum ses_err cli_node_arg(struct cli *cli, struct ses_node_id *out)
 {
     if (ses_node_id_parse(out, cli->args[0]) != SES_OK) {
         return cli_fail(cli, SES_ERR_INVALID,
@@ -46,7 +46,7 @@ static enum ses_err topup_run(struct cli *cli, struct node_cmd *cmd)
 {
     struct cli_tx send = {.tx.type = SES_TX_TOP_UP};
     struct ses_tx_top_up *body = &send.tx.body.top_up;
-    SES_TRY(node_arg(cli, &body->node_id));
+    SES_TRY(cli_node_arg(cli, &body->node_id));
     SES_TRY(cli_lux_parse(cli, cli->args[1], &body->amount));
     SES_TRY(cli_tx_terms(cli, cmd->chain, &cmd->owner->account, &body->nonce, &body->fee));
     return tx_run(cli, cmd, &send);
@@ -56,7 +56,7 @@ static enum ses_err decommission_run(struct cli *cli, struct node_cmd *cmd)
 {
     struct cli_tx send = {.tx.type = SES_TX_DECOMMISSION};
     struct ses_tx_decommission *body = &send.tx.body.decommission;
-    SES_TRY(node_arg(cli, &body->node_id));
+    SES_TRY(cli_node_arg(cli, &body->node_id));
     SES_TRY(cli_tx_terms(cli, cmd->chain, &cmd->owner->account, &body->nonce, &body->fee));
     return tx_run(cli, cmd, &send);
 }
@@ -111,40 +111,6 @@ static enum ses_err node_decommission(struct cli *cli)
     return with_owner(cli, decommission_run);
 }
 
-/* ---- status ---- */
-
-static enum ses_err node_status(struct cli *cli)
-{
-    struct ses_node_id id;
-    struct ses_node node;
-    struct ses_rpc_client *chain = NULL;
-    SES_TRY(node_arg(cli, &id));
-    SES_TRY(cli_chain(cli, &chain));
-    const enum ses_err err = ses_chain_get_node(chain, &id, &node, &cli->note);
-    ses_rpc_client_free(chain);
-    if (err == SES_ERR_NOT_FOUND) {
-        return cli_fail(cli, err, "%s is not registered", cli->args[0]);
-    }
-    SES_TRY(err);
-    char owner[SES_ID_TEXT_MAX];
-    char stake[32];
-    ses_account_text(owner, &node.owner);
-    cli_lux_text(stake, node.stake);
-    if (!cli->json) {
-        printf("%s\n  status   %s\n  owner    %s\n  stake    %s LUX\n", cli->args[0],
-               ses_node_status_text(node.status), owner, stake);
-        if (node.swarm == SES_SWARM_NONE) {
-            printf("  swarm    none yet\n");
-        } else {
-            printf("  swarm    %u, since epoch %llu\n", node.swarm,
-                   (unsigned long long)node.swarm_from_epoch);
-        }
-        printf("  uptime   %u.%02u %%\n", ses_node_uptime_bps(&node) / 100,
-               ses_node_uptime_bps(&node) % 100);
-    }
-    return cli_print_json(cli, ses_json_node(&node, NULL, NULL));
-}
-
 #define OWNER_KEY                                                                                  \
     {                                                                                              \
         "owner-file", NULL, "identity file of the owner (default: the profile's)", false           \
@@ -168,6 +134,6 @@ const struct cli_command cli_node_commands[] = {
     {"node decommission", "NODEID", "take a node out; the stake comes back after unbonding",
      "session node decommission NodeID-...", 1, 1, node_decommission, owner_keys},
     {"node status", "NODEID", "what the chain says of a node", "session node status NodeID-...", 1,
-     1, node_status, NULL},
+     1, cli_node_status, NULL},
     {0},
 };

@@ -1,5 +1,5 @@
-/* Registration of a node: the request that `sessiond init` wrote, and the transaction made of it.
- */
+/* session node ...: registration (the request that `sessiond init` wrote, and the transaction made
+ * of it), and what the chain says of a node. */
 #ifndef SES_CLI_NODE_INTERNAL_H
 #define SES_CLI_NODE_INTERNAL_H
 
@@ -18,5 +18,9 @@ enum ses_err cli_registration_read(struct cli *cli, struct cli_registration *reg
 enum ses_err cli_registration_submit(struct cli *cli, struct ses_rpc_client *chain,
                                      struct cli_registration *reg, const struct ses_identity *owner,
                                      uint64_t stake, struct ses_hash *tx_id);
+
+/* The first argument as a node id. */
+enum ses_err cli_node_arg(struct cli *cli, struct ses_node_id *out);
+enum ses_err cli_node_status(struct cli *cli);
 
 #endif
