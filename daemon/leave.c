@@ -79,9 +79,9 @@ static void on_listed(void *cookie, const struct ses_segments_result *result)
     if (l != NULL && result->err == SES_OK && result->segment_cnt > 0 &&
         l->swarm_cnt < LEAVE_SWARMS_MAX) {
         struct leave_swarm *s = &l->swarms[l->swarm_cnt];
+        *s = (struct leave_swarm){.swarm = ask->swarm};
         s->segments = ses_alloc(result->segment_cnt, sizeof *s->segments);
         if (s->segments != NULL) {
-            s->swarm = ask->swarm;
             s->segment_cnt = (uint32_t)result->segment_cnt;
             for (size_t i = 0; i < result->segment_cnt; i++) {
                 reconcile_segment_of(&s->segments[i].id, &result->segments[i].id);
