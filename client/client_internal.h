@@ -136,6 +136,7 @@ struct ses_client {
     struct ses_chain_params params;
     struct ses_registry_cache registry;
     uint64_t refreshed_ms; /* last attempt */
+    uint64_t swept_ms;     /* when finished items were last looked through; 0: never */
 
     struct ses_uv *uv;
     struct ses_net *net;
@@ -250,19 +251,21 @@ SES_CHECKED enum ses_err ses_client_publish(struct ses_client *c, const char *na
 /* Publishes again what is older than 7 days; `first`: also what never was. Only logs errors. */
 void ses_client_keep_card(struct ses_client *c, bool first);
 
-/* outbox_files.c: <profile>/outbox/<uuid> */
+/* outbox_files.c: <profile>/outbox/<uuid> while it is pending, then <profile>/done/<uuid> */
+enum ses_outbox_folder { SES_OUTBOX_PENDING, SES_OUTBOX_DONE };
+/* A finished item is moved to the other folder. */
 SES_CHECKED enum ses_err ses_outbox_save(struct ses_client *c, struct ses_outbox_item *item,
                                          uint64_t lease_until_ms, struct ses_note *note);
-SES_CHECKED enum ses_err ses_outbox_load(struct ses_client *c, const uint8_t uuid[16],
-                                         struct ses_outbox_item *out, struct ses_note *note);
-struct ses_uuid {
-    uint8_t bytes[16];
-};
-/* Names in the outbox, at most `max`; *cnt of them. */
-SES_CHECKED enum ses_err ses_outbox_list(struct ses_client *c, struct ses_uuid *out, uint32_t max,
-                                         uint32_t *cnt, struct ses_note *note);
+SES_CHECKED enum ses_err ses_outbox_load(struct ses_client *c, enum ses_outbox_folder folder,
+                                         const uint8_t uuid[16], struct ses_outbox_item *out,
+                                         struct ses_note *note);
+/* Appends the uuids, 16 bytes each. */
+SES_CHECKED enum ses_err ses_outbox_list(struct ses_client *c, enum ses_outbox_folder folder,
+                                         struct ses_buf *out, struct ses_note *note);
+/* Removes what was finished 7 days ago; looks once an hour. */
+void ses_outbox_sweep(struct ses_client *c);
 /* Loads it if it is due (or `now`) and nobody works on it, and marks it as being worked on;
- * ERR_AGAIN. Finished items past their time are removed. */
+ * ERR_AGAIN. */
 SES_CHECKED enum ses_err ses_outbox_claim(struct ses_client *c, const uint8_t uuid[16], bool now,
                                           struct ses_outbox_item *out, struct ses_note *note);
 

@@ -143,16 +143,15 @@ static enum ses_err queue(struct ses_client *c, const struct ses_client_send *m,
 
 static enum ses_err check_room(struct ses_client *c, struct ses_note *note)
 {
-    uint32_t cnt = 0;
-    struct ses_uuid *uuids = ses_alloc(SES_CLIENT_OUTBOX_MAX, sizeof *uuids);
-    SES_REQUIRE(uuids != NULL, SES_ERR_MEMORY);
-    const enum ses_err err = ses_outbox_list(c, uuids, SES_CLIENT_OUTBOX_MAX, &cnt, note);
-    ses_free(uuids);
+    struct ses_buf uuids = {0};
+    const enum ses_err err = ses_outbox_list(c, SES_OUTBOX_PENDING, &uuids, note);
+    const size_t cnt = uuids.len / 16;
+    ses_buf_free(&uuids);
     SES_TRY(err);
     if (cnt >= SES_CLIENT_OUTBOX_MAX) {
         ses_note_set(note,
-                     "the outbox holds %u messages, which is the limit: wait until some are "
-                     "stored (finished ones go after 7 days)",
+                     "%u messages wait in the outbox, which is the limit: send more when some of "
+                     "them are stored",
                      SES_CLIENT_OUTBOX_MAX);
         return SES_ERR_FULL;
     }
@@ -275,28 +274,36 @@ int ses_client_flush(struct ses_client *c, int now, unsigned *left, struct ses_c
     return ses_client_finish(c, err, &n, note);
 }
 
+static enum ses_err each_sent(struct ses_client *c, enum ses_outbox_folder folder,
+                              int (*each)(void *cookie, const struct ses_client_sent *sent),
+                              void *cookie, bool *stop, struct ses_note *note)
+{
+    struct ses_buf uuids = {0};
+    const enum ses_err err = ses_outbox_list(c, folder, &uuids, note);
+    for (size_t at = 0; err == SES_OK && at < uuids.len && !*stop; at += 16) {
+        struct ses_outbox_item item;
+        struct ses_client_sent sent;
+        if (ses_outbox_load(c, folder, uuids.bytes + at, &item, note) != SES_OK) {
+            ses_logf(&c->log, SES_LOG_WARN, "outbox", "%s", note->text);
+            continue;
+        }
+        ses_client_sent_of(&sent, &item);
+        ses_outbox_free(&item);
+        *stop = each(cookie, &sent) != 0;
+    }
+    ses_buf_free(&uuids);
+    return err;
+}
+
 int ses_client_outbox(struct ses_client *c,
                       int (*each)(void *cookie, const struct ses_client_sent *sent), void *cookie,
                       struct ses_client_note *note)
 {
     struct ses_note n = {0};
-    uint32_t cnt = 0;
-    struct ses_uuid *uuids = ses_alloc(SES_CLIENT_OUTBOX_MAX, sizeof *uuids);
-    enum ses_err err =
-        uuids != NULL ? ses_outbox_list(c, uuids, SES_CLIENT_OUTBOX_MAX, &cnt, &n) : SES_ERR_MEMORY;
-    for (uint32_t i = 0; err == SES_OK && i < cnt; i++) {
-        struct ses_outbox_item item;
-        struct ses_client_sent sent;
-        if (ses_outbox_load(c, uuids[i].bytes, &item, &n) != SES_OK) {
-            ses_logf(&c->log, SES_LOG_WARN, "outbox", "%s", n.text);
-            continue;
-        }
-        ses_client_sent_of(&sent, &item);
-        ses_outbox_free(&item);
-        if (each(cookie, &sent) != 0) {
-            break;
-        }
+    bool stop = false;
+    enum ses_err err = each_sent(c, SES_OUTBOX_PENDING, each, cookie, &stop, &n);
+    if (err == SES_OK) {
+        err = each_sent(c, SES_OUTBOX_DONE, each, cookie, &stop, &n);
     }
-    ses_free(uuids);
     return ses_client_result(err, &n, note);
 }

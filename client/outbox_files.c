@@ -1,19 +1,45 @@
-/* The outbox on disk: one file for each message, named by its uuid. */
+/* The outbox on disk: one file for each message, named by its uuid. What is finished moves from
+ * outbox/ to done/, so that a call looks at what it has to work on and at nothing else. */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "client/client_internal.h"
 
 #define OUTBOX_MAGIC "sesoutb\x01"
 #define OUTBOX_FILE_MAX 262144u
 
-static enum ses_err item_path(const struct ses_client *c, const uint8_t uuid[16],
-                              char out[SES_PATH_MAX], struct ses_note *note)
+#define SWEEP_EVERY_MS 3600000u
+
+static const char *const folders[] = {[SES_OUTBOX_PENDING] = "outbox", [SES_OUTBOX_DONE] = "done"};
+
+static enum ses_err item_path(const struct ses_client *c, enum ses_outbox_folder folder,
+                              const uint8_t uuid[16], char out[SES_PATH_MAX], struct ses_note *note)
 {
-    char name[8 + 33] = "outbox/";
-    ses_hex_encode(name + 7, uuid, 16);
+    char hex[33];
+    char name[48];
+    ses_hex_encode(hex, uuid, 16);
+    SES_ASSERT(snprintf(name, sizeof name, "%s/%s", folders[folder], hex) < (int)sizeof name);
     return ses_client_path(c, name, out, note);
+}
+
+static bool finished(const struct ses_outbox_item *item)
+{
+    return item->state == SES_OUTBOX_STORED || item->state == SES_OUTBOX_FAILED;
+}
+
+/* A crash before this leaves a finished item in outbox/: the next one who looks moves it. */
+static enum ses_err move_done(struct ses_client *c, const uint8_t uuid[16], struct ses_note *note)
+{
+    char from[SES_PATH_MAX];
+    char to[SES_PATH_MAX];
+    SES_TRY(item_path(c, SES_OUTBOX_PENDING, uuid, from, note));
+    SES_TRY(item_path(c, SES_OUTBOX_DONE, uuid, to, note));
+    return rename(from, to) == 0 ? SES_OK : ses_errno_note(note, errno, "move", from);
 }
 
 enum ses_err ses_outbox_save(struct ses_client *c, struct ses_outbox_item *item,
@@ -22,13 +48,16 @@ enum ses_err ses_outbox_save(struct ses_client *c, struct ses_outbox_item *item,
     char path[SES_PATH_MAX];
     struct ses_buf bytes = {0};
     const uint64_t next_ms = item->next_ms;
-    SES_TRY(item_path(c, item->uuid, path, note));
+    SES_TRY(item_path(c, SES_OUTBOX_PENDING, item->uuid, path, note));
     /* on disk the item is not due before the lease is over: other processes leave it alone */
     item->next_ms = next_ms > lease_until_ms ? next_ms : lease_until_ms;
     enum ses_err err = ses_outbox_encode(&bytes, item);
     item->next_ms = next_ms;
     if (err == SES_OK) {
         err = ses_file_save(path, OUTBOX_MAGIC, &bytes, note);
+    }
+    if (err == SES_OK && finished(item)) {
+        err = move_done(c, item->uuid, note);
     }
     if (bytes.bytes != NULL) {
         ses_wipe(bytes.bytes, bytes.cap);
@@ -37,13 +66,14 @@ enum ses_err ses_outbox_save(struct ses_client *c, struct ses_outbox_item *item,
     return err;
 }
 
-enum ses_err ses_outbox_load(struct ses_client *c, const uint8_t uuid[16],
-                             struct ses_outbox_item *out, struct ses_note *note)
+enum ses_err ses_outbox_load(struct ses_client *c, enum ses_outbox_folder folder,
+                             const uint8_t uuid[16], struct ses_outbox_item *out,
+                             struct ses_note *note)
 {
     char path[SES_PATH_MAX];
     struct ses_buf bytes = {0};
     memset(out, 0, sizeof *out);
-    SES_TRY(item_path(c, uuid, path, note));
+    SES_TRY(item_path(c, folder, uuid, path, note));
     enum ses_err err = ses_file_load(path, OUTBOX_MAGIC, OUTBOX_FILE_MAX, &bytes, note);
     if (err == SES_OK) {
         err = ses_outbox_decode(out, bytes.bytes, bytes.len);
@@ -59,40 +89,61 @@ enum ses_err ses_outbox_load(struct ses_client *c, const uint8_t uuid[16],
     return err;
 }
 
-enum ses_err ses_outbox_list(struct ses_client *c, struct ses_uuid *out, uint32_t max,
-                             uint32_t *cnt, struct ses_note *note)
+static enum ses_err open_folder(const struct ses_client *c, enum ses_outbox_folder folder,
+                                DIR **out, struct ses_note *note)
 {
     char path[SES_PATH_MAX];
-    *cnt = 0;
-    SES_TRY(ses_client_path(c, "outbox", path, note));
-    DIR *dir = opendir(path);
-    if (dir == NULL) {
-        return ses_errno_note(note, errno, "open the folder", path);
-    }
-    for (const struct dirent *e = readdir(dir); e != NULL && *cnt < max; e = readdir(dir)) {
-        if (ses_hex_decode(out[*cnt].bytes, sizeof out[*cnt].bytes, e->d_name) == SES_OK) {
-            (*cnt)++;
+    SES_TRY(ses_client_path(c, folders[folder], path, note));
+    *out = opendir(path);
+    return *out != NULL ? SES_OK : ses_errno_note(note, errno, "open the folder", path);
+}
+
+enum ses_err ses_outbox_list(struct ses_client *c, enum ses_outbox_folder folder,
+                             struct ses_buf *out, struct ses_note *note)
+{
+    DIR *dir;
+    enum ses_err err = SES_OK;
+    SES_TRY(open_folder(c, folder, &dir, note));
+    for (const struct dirent *e = readdir(dir); e != NULL && err == SES_OK; e = readdir(dir)) {
+        uint8_t uuid[16];
+        if (ses_hex_decode(uuid, sizeof uuid, e->d_name) == SES_OK) {
+            err = ses_buf_append(out, uuid, sizeof uuid);
         }
     }
     (void)closedir(dir);
-    return SES_OK;
+    return err;
 }
 
-static enum ses_err remove_item(struct ses_client *c, const uint8_t uuid[16], struct ses_note *note)
+void ses_outbox_sweep(struct ses_client *c)
 {
-    char path[SES_PATH_MAX];
-    SES_TRY(item_path(c, uuid, path, note));
-    return ses_file_remove(path, note);
+    DIR *dir;
+    const uint64_t now_ms = ses_client_now(c);
+    if (c->swept_ms != 0 && now_ms - c->swept_ms < SWEEP_EVERY_MS) {
+        return;
+    }
+    c->swept_ms = now_ms;
+    if (open_folder(c, SES_OUTBOX_DONE, &dir, NULL) != SES_OK) {
+        return;
+    }
+    for (const struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
+        struct stat info;
+        if (e->d_name[0] == '.' || fstatat(dirfd(dir), e->d_name, &info, 0) != 0) {
+            continue;
+        }
+        const uint64_t then_ms = (uint64_t)info.st_mtim.tv_sec * 1000;
+        if (now_ms > then_ms && now_ms - then_ms > SES_OUTBOX_KEEP_MS) {
+            (void)unlinkat(dirfd(dir), e->d_name, 0);
+        }
+    }
+    (void)closedir(dir);
 }
 
 static enum ses_err claim(struct ses_client *c, bool now, struct ses_outbox_item *item,
                           struct ses_note *note)
 {
     const uint64_t now_ms = ses_client_now(c);
-    if (item->state == SES_OUTBOX_STORED || item->state == SES_OUTBOX_FAILED) {
-        if (now_ms > item->next_ms && now_ms - item->next_ms > SES_OUTBOX_KEEP_MS) {
-            SES_TRY(remove_item(c, item->uuid, note));
-        }
+    if (finished(item)) {
+        SES_TRY(move_done(c, item->uuid, note));
         return SES_ERR_AGAIN;
     }
     if (now && item->next_ms > now_ms) { /* a new round, all members in turn */
@@ -109,7 +160,7 @@ enum ses_err ses_outbox_claim(struct ses_client *c, const uint8_t uuid[16], bool
                               struct ses_outbox_item *out, struct ses_note *note)
 {
     SES_TRY(ses_client_begin(c, note));
-    enum ses_err err = ses_outbox_load(c, uuid, out, note);
+    enum ses_err err = ses_outbox_load(c, SES_OUTBOX_PENDING, uuid, out, note);
     if (err == SES_OK) {
         err = claim(c, now, out, note);
         if (err != SES_OK) {

@@ -211,36 +211,39 @@ enum ses_err ses_client_work(struct ses_client *c, struct ses_outbox_item *item,
     return ses_outbox_save(c, item, 0, note);
 }
 
+static unsigned count_left(struct ses_client *c, const struct ses_buf *uuids)
+{
+    unsigned left = 0;
+    for (size_t at = 0; at < uuids->len; at += 16) {
+        struct ses_outbox_item item;
+        if (ses_outbox_load(c, SES_OUTBOX_PENDING, uuids->bytes + at, &item, NULL) == SES_OK) {
+            left += item.state < SES_OUTBOX_STORED;
+            ses_outbox_free(&item);
+        }
+    }
+    return left;
+}
+
 enum ses_err ses_client_flush_due(struct ses_client *c, bool now, unsigned *left,
                                   struct ses_note *note)
 {
-    uint32_t cnt = 0;
-    struct ses_uuid *uuids = ses_alloc(SES_CLIENT_OUTBOX_MAX, sizeof *uuids);
-    SES_REQUIRE(uuids != NULL, SES_ERR_MEMORY);
+    struct ses_buf uuids = {0};
     *left = 0;
+    ses_outbox_sweep(c);
     const uint64_t end_ms = ses_mono_ms() + FLUSH_MS; /* silent nodes must not hold the caller */
-    enum ses_err err = ses_outbox_list(c, uuids, SES_CLIENT_OUTBOX_MAX, &cnt, note);
-    for (uint32_t i = 0; err == SES_OK && i < cnt && (now || ses_mono_ms() < end_ms); i++) {
+    enum ses_err err = ses_outbox_list(c, SES_OUTBOX_PENDING, &uuids, note);
+    for (size_t at = 0; err == SES_OK && at < uuids.len && (now || ses_mono_ms() < end_ms);
+         at += 16) {
         struct ses_outbox_item item;
-        const enum ses_err claimed = ses_outbox_claim(c, uuids[i].bytes, now, &item, note);
+        const enum ses_err claimed = ses_outbox_claim(c, uuids.bytes + at, now, &item, note);
         if (claimed != SES_OK) {
             continue; /* not due, finished, damaged, or another process has it */
         }
         err = ses_client_work(c, &item, SES_CLIENT_WAIT_MS, note);
         ses_outbox_free(&item);
     }
-    for (uint32_t i = 0; i < cnt; i++) {
-        struct ses_outbox_item item;
-        if (ses_outbox_load(c, uuids[i].bytes, &item, NULL) == SES_OK) {
-            *left += item.state < SES_OUTBOX_STORED;
-            if (err == SES_OK && ses_mono_ms() < end_ms) { /* the next call tries again */
-                struct ses_note ignored = {0};
-                (void)!ses_client_keep_receipts(c, &item, &ignored);
-            }
-            ses_outbox_free(&item);
-        }
-    }
-    ses_free(uuids);
+    *left = count_left(c, &uuids);
+    ses_buf_free(&uuids);
     return err;
 }
 

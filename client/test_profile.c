@@ -1,4 +1,5 @@
 /* The profile: identity file, passphrases, persistence, what is refused; all without a network. */
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -340,6 +341,51 @@ static void test_offline(void)
     ses_client_close(b);
 }
 
+static int count_stored(void *cookie, const struct ses_client_sent *sent)
+{
+    unsigned *cnt = cookie;
+    *cnt += sent->state == SES_CLIENT_STORED;
+    return 0;
+}
+
+/* What is finished stands apart: it costs the next calls nothing, counts against no limit, is
+ * listed for 7 days and then goes. */
+static void test_finished_items(void)
+{
+    struct ses_client_sent listed = {0};
+    struct ses_outbox_item item;
+    struct ses_note n = {0};
+    struct ses_client *c = open_profile("card-a", NULL);
+    RC(0, ses_client_outbox(c, take_sent, &listed, &note));
+    TAP_MUST(ses_outbox_load(c, SES_OUTBOX_PENDING, listed.uuid, &item, &n) == SES_OK);
+    item.state = SES_OUTBOX_STORED;
+    ses_buf_free(&item.body);
+    for (unsigned i = 0; i < 32; i++) {
+        ses_put_u32(item.uuid + 12, i);
+        TAP_ERR(SES_OK, ses_outbox_save(c, &item, 0, &n));
+    }
+    char hex[33];
+    ses_hex_encode(hex, item.uuid, 16);
+    ses_outbox_free(&item);
+    struct ses_buf uuids = {0};
+    TAP_ERR(SES_OK, ses_outbox_list(c, SES_OUTBOX_PENDING, &uuids, &n));
+    TAP_EQ(16, uuids.len); /* the one that waits */
+    unsigned cnt = 0;
+    RC(0, ses_client_outbox(c, count_stored, &cnt, &note));
+    TAP_EQ(32, cnt);
+    char path[512];
+    SES_ASSERT(snprintf(path, sizeof path, "%s/card-a/done/%s", root, hex) > 0);
+    const time_t old = (time_t)(ses_client_now(c) / 1000 - 8 * 86400);
+    const struct timespec times[2] = {{.tv_sec = old}, {.tv_sec = old}};
+    TAP_OK(utimensat(AT_FDCWD, path, times, 0) == 0);
+    ses_outbox_sweep(c);
+    cnt = 0;
+    RC(0, ses_client_outbox(c, count_stored, &cnt, &note));
+    TAP_EQ(31, cnt);
+    ses_buf_free(&uuids);
+    ses_client_close(c);
+}
+
 static void test_stop_before_a_call(void)
 {
     struct ses_client_network network;
@@ -366,6 +412,7 @@ int main(void)
     TAP_RUN(test_cards_by_file);
     TAP_RUN(test_send_refuses_bad_input);
     TAP_RUN(test_offline);
+    TAP_RUN(test_finished_items);
     TAP_RUN(test_stop_before_a_call);
     test_tmp_remove(root);
     return tap_done();
