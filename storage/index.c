@@ -43,7 +43,8 @@ bool ses_index_name_parse(const char *name, uint8_t *ttl_class, uint32_t *day)
     *day = (uint32_t)value;
     char again[48];
     ses_index_name(again, *ttl_class, *day);
-    return at > 2 && value <= UINT32_MAX / ses_day_hours(*ttl_class) && strcmp(again + 4, name) == 0;
+    return at > 2 && value <= UINT32_MAX / ses_day_hours(*ttl_class) &&
+           strcmp(again + 4, name) == 0;
 }
 
 static enum ses_err create(struct ses_index *index, const uint8_t instance[8])
@@ -442,8 +443,9 @@ enum ses_err ses_index_each_end(struct ses_index *index,
         err = ses_db_step(s, &more);
         if (err == SES_OK && more) {
             const uint64_t hour = ses_db_u64(s, 0);
-            err = hour / ses_day_hours(index->ttl_class) == index->day ? each(cookie, (uint32_t)hour, ses_db_u64(s, 1))
-                                          : SES_ERR_CHECKSUM;
+            err = hour / ses_day_hours(index->ttl_class) == index->day
+                      ? each(cookie, (uint32_t)hour, ses_db_u64(s, 1))
+                      : SES_ERR_CHECKSUM;
         }
     }
     sqlite3_finalize(s);

@@ -44,8 +44,8 @@ void ses_index_free(struct ses_index *index);
 void ses_index_name(char out[48], uint8_t ttl_class, uint32_t day);
 /* "<class>-<day>.db", nothing else. */
 bool ses_index_name_parse(const char *name, uint8_t *ttl_class, uint32_t *day);
-/* Hours of one index, its "day". The hour of class 0 is a day of its own, so that what stands in its
- * index, receipts above all, goes with records that live no longer. */
+/* Hours of one index, its "day". The hour of class 0 is a day of its own, so that what stands in
+ * its index, receipts above all, goes with records that live no longer. */
 static inline uint32_t ses_day_hours(uint8_t ttl_class)
 {
     return ttl_class == 0 ? 1 : 24;

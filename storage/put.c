@@ -3,8 +3,6 @@
 
 #include "storage/storage_internal.h"
 
-#define STATEMENTS_PART 16u /* of the quota, beyond it */
-
 enum ses_err ses_op_new(struct ses_store *store, struct ses_op **out)
 {
     uint32_t at;
@@ -176,13 +174,25 @@ static enum ses_err check_space(struct ses_store *store, const struct ses_put *p
     return SES_OK;
 }
 
+/* What a statement makes free. */
+static uint64_t freed_bytes(const struct ses_store *store, const struct ses_put *put)
+{
+    uint64_t bytes = 0;
+    for (uint8_t i = 0; i < put->target_cnt && i < SES_DELETIONS_MAX; i++) {
+        uint32_t at;
+        if (ses_catalog_find(&store->catalog, &put->targets[i].id, &at)) {
+            const struct ses_entry *e = ses_catalog_entry(&store->catalog, at);
+            bytes += ses_entry_deleted(e) ? 0 : ses_record_cost(e->payload_bytes);
+        }
+    }
+    return bytes;
+}
+
 /* Counted at entry only, but over everything held for the inbox: what other members let in has
- * used its quota there. Statements have some room more, for they make room. */
+ * used its quota there. What frees more than it takes always enters. */
 static enum ses_err check_quota(const struct ses_store *store, const struct ses_put *put)
 {
-    const uint64_t own = store->p.inbox_quota_bytes;
-    const bool statement = put->ids->header.kind == SES_RECORD_TOMBSTONE;
-    const uint64_t quota = own + (statement ? own / STATEMENTS_PART : 0);
+    const uint64_t quota = store->p.inbox_quota_bytes;
     const uint64_t cost = ses_record_cost(put->record.payload_bytes);
     uint64_t used = 0;
     uint64_t strangers = 0;
@@ -191,9 +201,12 @@ static enum ses_err check_quota(const struct ses_store *store, const struct ses_
         used = ses_catalog_inbox(&store->catalog, at)->bytes;
         strangers = ses_catalog_inbox(&store->catalog, at)->stranger_bytes;
     }
+    if (put->target_cnt > 0 && freed_bytes(store, put) >= cost) {
+        return SES_OK;
+    }
     SES_REQUIRE(used <= quota && cost <= quota - used, SES_ERR_QUOTA);
     if (put->stranger) {
-        SES_REQUIRE(strangers <= own / 4 && cost <= own / 4 - strangers, SES_ERR_QUOTA);
+        SES_REQUIRE(strangers <= quota / 4 && cost <= quota / 4 - strangers, SES_ERR_QUOTA);
     }
     return SES_OK;
 }

@@ -140,7 +140,8 @@ struct ses_put {
      * message came before, comes later, or never. Pages and ses_store_get pass it over and its
      * bytes leave the quota at once; its payload is kept as long as a snapshot that can be asked
      * for shows kind 0. The statement is a record like others, with a leaf of kind 1 and size 0;
-     * pages hold messages only, ses_store_get and sync give it. A full inbox takes statements. */
+     * pages hold messages only, ses_store_get and sync give it. A full inbox takes those that free
+     * more than they take. */
     const struct ses_deletion *targets;
     uint8_t target_cnt;
     void (*on_done)(void *cookie, const struct ses_put_result *result); /* exactly once */

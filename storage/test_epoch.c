@@ -354,7 +354,8 @@ static void test_no_space(void)
 /* ---- a message and its delete under way together ---- */
 static void start_statement(struct kit_put *put)
 {
-    kit_put_start_with(&kit, put, &statement.record, statement.targets, statement.target_cnt);
+    kit_put_start_as(&kit, put, &statement.record, statement.targets, statement.target_cnt,
+                     KIT_REPLICA);
 }
 
 static void finish_both(const struct kit_put *message, const struct kit_put *delete)

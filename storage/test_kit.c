@@ -210,11 +210,12 @@ void kit_put_start(struct kit *kit, struct kit_put *put, const struct kit_record
     start_put(kit, put, &p);
 }
 
-void kit_put_start_with(struct kit *kit, struct kit_put *put, const struct kit_record *statement,
-                        const struct ses_deletion *targets, uint8_t target_cnt)
+void kit_put_start_as(struct kit *kit, struct kit_put *put, const struct kit_record *statement,
+                      const struct ses_deletion *targets, uint8_t target_cnt, enum kit_how how)
 {
     struct ses_put p = {.record = statement->record,
                         .ids = &statement->ids,
+                        .entry = how != KIT_REPLICA,
                         .targets = targets,
                         .target_cnt = target_cnt};
     start_put(kit, put, &p);

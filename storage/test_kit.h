@@ -63,8 +63,8 @@ enum kit_how { KIT_ENTRY, KIT_STRANGER, KIT_REPLICA };
 /* Calls; the answer comes with the loop. */
 void kit_put_start(struct kit *kit, struct kit_put *put, const struct kit_record *record,
                    enum kit_how how);
-void kit_put_start_with(struct kit *kit, struct kit_put *put, const struct kit_record *statement,
-                        const struct ses_deletion *targets, uint8_t target_cnt);
+void kit_put_start_as(struct kit *kit, struct kit_put *put, const struct kit_record *statement,
+                      const struct ses_deletion *targets, uint8_t target_cnt, enum kit_how how);
 /* Waits for the answer and verifies the receipt. */
 enum ses_err kit_put(struct kit *kit, const struct kit_spec *spec, enum kit_how how,
                      struct ses_receipt *receipt);

@@ -594,7 +594,19 @@ static void test_delete_frees_quota(void)
         TAP_OK(test_loop_run(kit.loop, &put.done));
         TAP_ERR(n < 2 ? SES_OK : SES_ERR_QUOTA, put.err);
     }
-    TAP_ERR(SES_OK, statement_put(&kit, &s, NULL));
+    /* one that frees less than it takes does not enter, one that frees more does */
+    struct kit_record little;
+    owner_record(&little, &owner, 60, KIT_NOW_MS, 3, 100);
+    struct statement vain;
+    statement_make(&vain, &kit, &owner, &little, 1, KIT_NOW_MS + 1000);
+    kit_put_start_as(&kit, &put, &vain.record, vain.targets, vain.target_cnt, KIT_ENTRY);
+    TAP_OK(test_loop_run(kit.loop, &put.done));
+    TAP_ERR(SES_ERR_QUOTA, put.err);
+    kit_put_start_as(&kit, &put, &s.record, s.targets, s.target_cnt, KIT_ENTRY);
+    TAP_OK(test_loop_run(kit.loop, &put.done));
+    TAP_ERR(SES_OK, put.err);
+    statement_free(&vain);
+    kit_record_free(&little);
     kit_put_start(&kit, &put, &big[2], KIT_ENTRY);
     TAP_OK(test_loop_run(kit.loop, &put.done));
     TAP_ERR(SES_OK, put.err);
