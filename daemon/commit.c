@@ -175,7 +175,8 @@ static const char *obstacle(const struct ses_daemon *d)
         return "the store is new, restored or emptied, and was not yet compared with the other "
                "members of the swarm";
     }
-    return d->epochs.restored && d->epochs.restored_epoch == d->epochs.plan->epoch
+    const bool now = d->epochs.restored_epoch == d->epochs.plan->epoch;
+    return d->epochs.restored && (now || d->sync.partial)
                ? "the store is older than what the chain knows of this node: it was restored"
                : NULL;
 }

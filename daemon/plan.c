@@ -32,7 +32,6 @@ static void set_times(struct ses_plan *plan, const struct ses_node_id *self,
 {
     const struct ses_params *p = &chain->params;
     const uint64_t block_ms = p->block_seconds * 1000;
-    const uint64_t freeze_ms = p->freeze_seconds * 1000;
     const struct ses_times times = {.genesis_s = chain->genesis_timestamp,
                                     .epoch_s = p->epoch_seconds};
     const uint64_t len_ms = p->epoch_seconds * 1000;
@@ -50,9 +49,6 @@ static void set_times(struct ses_plan *plan, const struct ses_node_id *self,
     plan->probe_again_ms = len_ms / PROBE_AGAIN_SHARE;
     plan->probe_end_ms = plan->respond_ms - plan->probe_again_ms;
     plan->resend_ms = clamp(RESEND_BLOCKS * block_ms, 500, len_ms / 8);
-    plan->sync_ms = plan->end_ms - 2 * freeze_ms; /* an eighth of an hour before it counts */
-    plan->sync_ms = plan->sync_ms < plan->start_ms ? plan->start_ms : plan->sync_ms;
-    plan->seal_ms = plan->end_ms - freeze_ms / 6;
 }
 
 static void set_seat(struct ses_plan *plan, const struct ses_map *map,

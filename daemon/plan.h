@@ -1,8 +1,8 @@
 /* What a node owes in one epoch, and when: a pure function of the map, the parameters and its id.
  *
- *     T_n      commit          probes                respond        sync  freeze  seal   T_n+1
- *      |---------|-----------------------------|---------|------------|-----|------|------|
- *      0     < E/3          E/20 .. 9E/20     E/2 .. 9E/10      for epoch n + 1
+ *     T_n      commit          probes               respond       give up        T_n+1
+ *      |---------|-----------------------------|---------|-----------|-------------|
+ *      0     < E/3          E/20 .. 9E/20     E/2 .. 9E/10        19E/20
  *
  * Every moment is a fraction E of the epoch, so that the loop works at 3600 s and at 8 s alike. */
 #ifndef SES_DAEMON_PLAN_H
@@ -32,7 +32,6 @@ struct ses_plan {
     uint64_t probe_again_ms;           /* between attempts */
     uint64_t probe_end_ms;             /* no attempt after this */
     uint64_t resend_ms;                /* between submissions of one transaction */
-    uint64_t sync_ms, seal_ms;         /* for epoch n + 1 */
     uint16_t verdict_bits, target_cnt; /* bits of void pairs and of pairs of others stay 0 */
     struct ses_plan_target targets[SES_TARGETS_MAX];
 };

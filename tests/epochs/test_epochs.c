@@ -406,6 +406,44 @@ static void test_restored_store(void)
     end(&l);
 }
 
+static int unlink_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+{
+    (void)st;
+    (void)kind;
+    return ftw->level > 0 ? remove(path) : 0;
+}
+
+/* The disk is new. The node fetches everything from the others, and only then commits. */
+static void test_emptied_store(void)
+{
+    struct ledger l;
+    struct ses_judgement j;
+    struct post p;
+    const struct ses_params params = params_of(600, 2);
+    struct world *w = ledger_world(&l, 6, &params);
+    struct world_net *client = world_client(w, "192.0.2.1:1");
+    write_some(w, client, 20);
+    write_one(w, client, 2000, &p);
+    ledger_run_to(&l, 4);
+    world_run(w, 250000);
+    world_stop(w, 2, 0);
+    TAP_MUST(nftw(w->nodes[2].dir, unlink_one, 16, FTW_PHYS | FTW_DEPTH) == 0);
+    world_start(w, 2);
+    ledger_run_to(&l, 9);
+    world_run(w, 30000);
+    TAP_EQ(0, l.twice);
+    TAP_OK(post_at(w, 2, &p));
+    ledger_judgement(&l, 2, 5, &j); /* what it had committed to in 4 is not what it has */
+    TAP_OK((j.causes & SES_CAUSE_OPENING) != 0 && (j.causes & SES_CAUSE_RESPONSE) == 0);
+    for (uint64_t epoch = 7; epoch <= 8; epoch++) {
+        ledger_judgement(&l, 2, epoch, &j);
+        TAP_EQ(0, j.causes);
+    }
+    TAP_EQ(0, ledger_missed(&l, 0, 8) & ~(1ull << 2));
+    post_free(&p);
+    end(&l);
+}
+
 static void test_chain_stands_still(void)
 {
     struct ledger l;
@@ -500,6 +538,7 @@ int main(void)
     TAP_RUN(test_seat_lost_and_found);
     TAP_RUN(test_never_twice);
     TAP_RUN(test_restored_store);
+    TAP_RUN(test_emptied_store);
     TAP_RUN(test_chain_stands_still);
     TAP_RUN(test_keys_rotate);
     TAP_RUN(test_address_changes);
