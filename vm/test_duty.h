@@ -199,6 +199,17 @@ static inline void prove_owed(struct answer *a, struct ses_forest *forest,
     a->tx.body.response.proof = a->proof.bytes;
     a->tx.body.response.proof_len = (uint32_t)a->proof.len;
 }
+static inline bool holds(struct ses_forest *forest, const struct ses_owed *demand)
+{
+    struct ses_forest_segment segment;
+    struct ses_leaf leaf;
+    size_t index = 0;
+    if (!ses_forest_find(forest, &demand->segment, &index)) {
+        return false;
+    }
+    ses_forest_segment(forest, index, &segment);
+    return segment.trie != NULL && ses_forest_trie_get(segment.trie, &demand->key, &leaf);
+}
 /* Opens owed leaf i, if the forest has it. */
 static inline void open_owed(struct answer *a, const struct keep *k, struct ses_forest *forest,
                              const struct ses_owed *owed, uint8_t i)
@@ -208,6 +219,8 @@ static inline void open_owed(struct answer *a, const struct keep *k, struct ses_
     struct ses_tx_response *m = &a->tx.body.response;
     if (owed->kind == SES_OWED_AUDIT) {
         TAP_MUST(ses_forest_at(forest, owed->position, &segment, &leaf) == SES_OK);
+    } else if (!holds(forest, owed)) {
+        return;
     }
     const struct kept_record *r = keep_find(k, &leaf.key);
     TAP_MUST(r != NULL);

@@ -3,7 +3,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "vm/test_chain.h"
+#include "vm/test_duty.h"
 
 #define PEOPLE 24u
 #define STEPS 220u
@@ -211,6 +211,110 @@ static void test_many_swarms(void)
         12);
 }
 
+/* ---- duties: random ones of twelve nodes, with real signatures ---- */
+
+#define KEEPERS 12u
+#define DUTY_EPOCHS 14u
+static struct keep keep[3]; /* 1, 2, 4 swarms */
+static uint64_t last_commit[KEEPERS];
+static struct answer reply;
+
+static void try_commit(struct chain *c, size_t i, uint64_t e)
+{
+    const struct ses_node node = node_of(c, &people[i]);
+    struct ses_epoch record = c->vm->tip.epoch;
+    const struct keep *k = &keep[record.num_swarms / 2];
+    if (node.swarm == SES_SWARM_NONE) {
+        return;
+    }
+    struct ses_forest *forest = below(6) == 0 ? k->lacking[node.swarm] : k->whole[node.swarm];
+    const struct ses_tx t = commitment_of(c, &people[i], forest, last_commit[i]);
+    sign_duty(&tx, c, &t, &people[i], false, tap_random());
+    TAP_ERR(SES_OK, submit(c, &tx));
+    last_commit[i] = e + 1;
+}
+
+static void try_answer(struct chain *c, size_t i, uint64_t e)
+{
+    struct ses_committed root;
+    struct ses_forest *forest = NULL;
+    const struct keep *k = &keep[0];
+    if (e > 0 && ses_vm_commitment(c->vm, &people[i].node_id, e - 1, &root) == SES_OK) {
+        struct ses_sum sum;
+        k = &keep[root.num_swarms / 2];
+        ses_forest_sum(k->whole[root.swarm], &sum);
+        forest = sum.count == root.count ? k->whole[root.swarm] : k->lacking[root.swarm];
+    }
+    answer_of(&reply, c, k, below(8) == 0 ? NULL : forest, &people[i]);
+    for (unsigned j = 0; j < reply.tx.body.response.verdict_cnt; j++) {
+        reply.tx.body.response.verdicts[j] &= (uint8_t)below(256);
+    }
+    sign_duty(&tx, c, &reply.tx, &people[i], false, tap_random());
+    TAP_ERR(SES_OK, submit(c, &tx));
+}
+
+static void duties(struct chain *c, uint64_t e, bool second_half)
+{
+    for (size_t i = 0; i < KEEPERS; i++) {
+        if (node_of(c, &people[i]).status == SES_NODE_RETIRED || below(6) == 0) {
+            continue;
+        }
+        if (second_half) {
+            try_answer(c, i, e);
+        } else {
+            try_commit(c, i, e);
+        }
+    }
+}
+
+static void test_duties(void)
+{
+    struct chain builder;
+    struct chain verifier;
+    uint64_t parallel_runs = 0;
+    const struct ses_parallel parallel = {.ctx = &parallel_runs, .run = run_parallel};
+    char *genesis =
+        genesis_text(genesis_json(people, PEOPLE, KEEPERS,
+                                  "{\"epochSeconds\": 100, \"settleSeconds\": 20, "
+                                  "\"freezeSeconds\": 10, \"swarmTarget\": 4, \"unbondEpochs\": 3, "
+                                  "\"missBps\": 1000, \"seatLostMisses\": 2, "
+                                  "\"rotatePerSwarmEpochs\": 2, \"outageForgiven\": 1}"));
+    for (uint32_t i = 0; i < 3; i++) {
+        keep_init(&keep[i]);
+        keep_split(&keep[i], 1u << i);
+    }
+    chain_new(&builder, genesis);
+    chain_new(&verifier, genesis);
+    verifier.parallel = &parallel;
+    chain_restart(&verifier);
+    static const uint64_t at[] = {10, 60, 85, 100};
+    for (uint64_t step = 0; step < SES_COUNT(at) * DUTY_EPOCHS; step++) {
+        const uint64_t e = step / SES_COUNT(at);
+        struct ses_hash id;
+        builder.now_s = GENESIS_TIME + 100 * e + at[step % SES_COUNT(at)];
+        if (step % SES_COUNT(at) < 2) {
+            duties(&builder, e, step % SES_COUNT(at) == 1);
+        }
+        const enum ses_err err = chain_step(&builder, &id);
+        TAP_MUST(err == SES_OK || err == SES_ERR_AGAIN);
+        TAP_MUST(err != SES_OK || chain_follow(&verifier, &builder, &id) == SES_OK);
+        if (below(6) == 0) {
+            chain_restart(&verifier);
+        }
+        same_state(&builder, &verifier);
+        TAP_EQ(PEOPLE * RICH + KEEPERS * STAKE, supply_of(&builder, people, PEOPLE));
+    }
+    TAP_OK(parallel_runs > DUTY_EPOCHS && ses_vm_total_burned(builder.vm) > 0);
+    same_registry(&builder, &verifier, UINT64_MAX);
+    for (uint32_t i = 0; i < 3; i++) {
+        keep_free(&keep[i]);
+    }
+    ses_buf_free(&reply.proof);
+    chain_free(&builder);
+    chain_free(&verifier);
+    free(genesis);
+}
+
 int main(void)
 {
     if (ses_crypto_init() != SES_OK) {
@@ -221,6 +325,7 @@ int main(void)
     }
     TAP_RUN(test_one_swarm);
     TAP_RUN(test_many_swarms);
+    TAP_RUN(test_duties);
     people_free(people, PEOPLE);
     return tap_done();
 }
