@@ -242,6 +242,23 @@ static void demand_print(const struct demand *d)
     }
 }
 
+/* The exit code tells, too. */
+static enum ses_err verdict(const struct demand *d)
+{
+    switch (d->outcome) {
+    case OUTCOME_WAITING:
+    case OUTCOME_SHOWN:
+        break;
+    case OUTCOME_MISSED:
+        return cli_fail(d->cli, SES_ERR_PEER, "the node did not show what it signed for");
+    case OUTCOME_UNJUDGED:
+        return cli_fail(d->cli, SES_ERR_TIMEOUT,
+                        "nobody judged the node in time: ask later with "
+                        "session node status");
+    }
+    return SES_OK;
+}
+
 static enum ses_err demand_run(struct demand *d)
 {
     char id[65];
@@ -258,11 +275,12 @@ static enum ses_err demand_run(struct demand *d)
     ses_hex_encode(id, d->tx_id.bytes, 32);
     ses_hex_encode(record, d->receipt.leaf.id.bytes, 32);
     ses_node_id_text(node, &d->receipt.node_id);
-    return cli_print_json(d->cli, json_pack("{s:s,s:o,s:s,s:s,s:s,s:o,s:o}", "txId", id, "height",
-                                            ses_json_u64(d->height), "nodeId", node, "id", record,
-                                            "outcome", outcome_name(d->outcome), "epoch",
-                                            d->accepted ? ses_json_u64(d->epoch) : json_null(),
-                                            "slashed", ses_json_u64(d->slashed)));
+    SES_TRY(cli_print_json(d->cli, json_pack("{s:s,s:o,s:s,s:s,s:s,s:o,s:o}", "txId", id, "height",
+                                             ses_json_u64(d->height), "nodeId", node, "id", record,
+                                             "outcome", outcome_name(d->outcome), "epoch",
+                                             d->accepted ? ses_json_u64(d->epoch) : json_null(),
+                                             "slashed", ses_json_u64(d->slashed))));
+    return verdict(d);
 }
 
 static enum ses_err demand(struct cli *cli)

@@ -18,6 +18,7 @@ struct verify {
     struct ses_times times;
     uint64_t epoch;
     uint64_t since_ms;
+    uint64_t now_ms; /* when it began */
     uint32_t swarm;
     uint32_t wanted;
     uint32_t segment_cnt;
@@ -28,6 +29,8 @@ struct verify {
 const struct ses_map_node *ses_verify_node(const struct verify *v, uint32_t member);
 /* Asks every proven member what it hands out, and counts what it proved and keeps back. */
 SES_CHECKED enum ses_err ses_verify_served(struct verify *v);
+/* Of that, what needs no network: from `served`. */
+void ses_verify_count_unserved(struct verify *v);
 /* Calls on_node and on_finding, and fills in *out. */
 void ses_verify_report(const struct verify *v, const struct ses_client_verify *ask,
                        struct ses_client_verify_result *out);

@@ -55,8 +55,7 @@ static bool is_served(const struct verify *v, const struct ses_complete_record *
 {
     struct ses_segment segment;
     ses_segment_of(&segment, r->leaf.ttl_class, r->leaf.ts_ms);
-    const uint64_t now = ses_client_now(v->client);
-    if (r->deleted != 0 || ses_segment_expires_ms(&segment) <= now + SOON_MS) {
+    if (r->deleted != 0 || ses_segment_expires_ms(&segment) <= v->now_ms + SOON_MS) {
         return false;
     }
     for (uint32_t i = 0; i < v->complete->member_cnt; i++) {
@@ -75,6 +74,16 @@ static bool is_unserved(const struct verify *v, const struct ses_complete_record
            is_served(v, r);
 }
 
+void ses_verify_count_unserved(struct verify *v)
+{
+    const struct ses_complete *c = v->complete;
+    for (uint32_t k = 0; k < c->record_cnt; k++) {
+        for (uint32_t i = 0; i < c->member_cnt; i++) {
+            v->served[i].unserved += is_unserved(v, &c->records[k], i);
+        }
+    }
+}
+
 enum ses_err ses_verify_served(struct verify *v)
 {
     const struct ses_complete *c = v->complete;
@@ -83,11 +92,7 @@ enum ses_err ses_verify_served(struct verify *v)
             SES_TRY(list_member(v, i));
         }
     }
-    for (uint32_t k = 0; k < c->record_cnt; k++) {
-        for (uint32_t i = 0; i < c->member_cnt; i++) {
-            v->served[i].unserved += is_unserved(v, &c->records[k], i);
-        }
-    }
+    ses_verify_count_unserved(v);
     return SES_OK;
 }
 
