@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""What an owner can check and take back, through the real programs: deletes on every node.
+"""What an owner can take back and check, and what a sender can demand, through the real programs.
 
 Usage: test_accountable.py BIN
 """
+import json
 import os
 import signal
 import subprocess
@@ -124,13 +125,128 @@ class Accountable:
                 node.terminate()
 
 
+class Checked(Accountable):
+    """Tests on a network whose nodes commit, in epochs of ten seconds."""
+
+    def verify(self, *args):
+        """Exit code and report."""
+        run = subprocess.run([self.net.bin / "session", "verify", "--json",
+                              *map(str, self.net.profile("bob")), *map(str, args)],
+                             capture_output=True, text=True, env=self.net.env, timeout=120)
+        return run.returncode, json.loads(run.stdout or "null"), run.stderr
+
+    def verified(self, good, seconds=90):
+        """The first report for which good(code, report) holds."""
+        deadline = time.monotonic() + seconds
+        while True:
+            code, report, text = self.verify()
+            if report and good(code, report):
+                return report
+            assert time.monotonic() < deadline, (code, report, text)
+            time.sleep(1)
+
+    def honest(self):
+        self.sent = [self.send(f"message {i}") for i in range(3)]
+        report = self.verified(lambda code, r: code == 0 and r["records"] >= 5)
+        assert report["ok"] and report["complete"] == report["members"] == 6, report
+        assert {n["verdict"] for n in report["nodes"]} == {"complete"}, report
+        assert {n["records"] for n in report["nodes"]} == {report["records"]}, report
+        assert not report["findings"], report
+        assert len({n["root"] for n in report["nodes"]}) == 1, report
+
+    def receipts_are_kept(self):
+        for sent in self.sent:
+            kept = self.net.dir / "alice" / "receipts" / sent
+            assert kept.stat().st_size > 5 * 3400, kept
+
+    def deleted(self):
+        """Tombstones are proven, too: the statement and its target."""
+        records = self.verified(lambda code, r: code == 0)["records"]
+        self.delete(self.sent[0])
+        report = self.verified(lambda code, r: code == 0 and r["records"] > records)
+        assert report["complete"] == 6 and not report["findings"], report
+
+    def wrong_epochs(self):
+        code, _, text = self.verify("--epoch", 10**9)
+        assert code == 2 and "still to come" in text, (code, text)
+        code, _, text = self.verify("--epoch", "next")
+        assert code == 2, (code, text)
+        code, _, text = self.verify("--epoch", 0)
+        assert code == 3, (code, text)
+
+    def demand(self, sent, node):
+        run = subprocess.run([self.net.bin / "session", "demand", sent, "--node", node, "--wait",
+                              "--json", *map(str, self.net.profile("alice")),
+                              *map(str, self.net.owner("faucet"))],
+                             capture_output=True, text=True, env=self.net.env, timeout=180)
+        return run.returncode, json.loads(run.stdout or "null"), run.stderr
+
+    def signers(self, sent):
+        with refused(2, "--node"):
+            self.net.session("demand", sent, *self.net.profile("alice"))
+        return [m for m in self.net.members(self.bob)
+                if self.has_receipt(sent, m)]
+
+    def has_receipt(self, sent, node):
+        run = subprocess.run([self.net.bin / "session", "demand", sent, "--node", node,
+                              "--owner-file", "/nonexistent",
+                              *map(str, self.net.profile("alice"))],
+                             capture_output=True, text=True, env=self.net.env, timeout=60)
+        return "no receipt of that node" not in run.stderr
+
+    def shown(self):
+        """An honest node shows what it signed for; a deleted record by its tombstone."""
+        for sent in self.sent[:2]:
+            code, got, text = self.demand(sent, self.signers(sent)[0])
+            assert code == 0 and got["outcome"] == "shown", (code, got, text)
+
+    def bad_demands(self):
+        with refused(3, "receipt"):
+            self.net.session("demand", "00" * 32, *self.net.profile("alice"))
+        broken = self.net.dir / "broken"
+        kept = (self.net.dir / "alice" / "receipts" / self.sent[1]).read_bytes()
+        broken.write_bytes(kept[:-1])
+        with refused(1, "no receipts"):
+            self.net.session("demand", broken, *self.net.profile("alice"))
+        first = kept[:97 + 5 + 32 * kept[101] + 20 + 3309]
+        forged = bytearray(first)
+        forged[80] ^= 1  # in what is promised
+        broken.write_bytes(forged)
+        with refused(1, "did not sign"):
+            self.net.session("demand", broken, *self.net.profile("alice"))
+        broken.write_bytes(first)
+        with refused(4, "balance"):  # it is fine, but alice cannot pay
+            self.net.session("demand", broken, *self.net.profile("alice"))
+
+    def gone(self):
+        """A node that is away: no commitment, and it cannot show what it signed for."""
+        node = self.signers(self.sent[2])[0]
+        os.kill(self.net.procs[node]["pid"], signal.SIGKILL)
+
+        def named(code, report):
+            return code == 1 and [n["verdict"] for n in report["nodes"] if n["nodeId"] == node] \
+                == ["no-commitment"]
+        report = self.verified(named)
+        assert report["complete"] == 5 and report["faulty"] == 1, report
+        code, got, text = self.demand(self.sent[2], node)
+        assert code == 1 and got["outcome"] == "missed" and int(got["slashed"]) > 0, (got, text)
+
+
+def run(tap, name, tests, args, points):
+    with Net(sys.argv[1], "--nodes", "6", *args) as net:
+        a = tests(net)
+        for point in points:
+            tap.run(f"{name}/{point}", getattr(a, point))
+
+
 def main():
     tap = Tap()
-    with Net(sys.argv[1], "--nodes", "6") as net:
-        a = Accountable(net)
-        for name in ("people", "inboxes", "by_id", "unknown", "by_time", "everything",
-                     "only_the_owner", "a_node_that_was_down"):
-            tap.run(f"accountable/{name}", getattr(a, name))
+    run(tap, "deletes", Accountable, [],
+        ("people", "inboxes", "by_id", "unknown", "by_time", "everything", "only_the_owner",
+         "a_node_that_was_down"))
+    run(tap, "checks", Checked, ["--epoch-seconds", "10"],
+        ("people", "honest", "receipts_are_kept", "deleted", "wrong_epochs", "shown",
+         "bad_demands", "gone"))
     tap.done()
 
 
