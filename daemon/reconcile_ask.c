@@ -405,7 +405,7 @@ static enum ses_err compare_branch(struct reconcile *r, const struct branch_at *
     reconcile_place_child(&parent, &r->ask->sent[at->node].place, at->nibble);
     ses_sync_shorts(digests, &r->p.nonce, own);
     for (unsigned n = 0; n < 16; n++) {
-        const bool theirs = (child->bitmap >> n & 1u) != 0;
+        const bool theirs = ses_sync_has(child->bitmap, n);
         const bool ours = own[n].count > 0;
         if (theirs == ours && (!ours || digests[n] == child->shorts[n])) {
             continue;
@@ -479,7 +479,7 @@ static enum ses_err read_nodes(struct reconcile *r, struct ses_reader *in)
     a->branch_cnt = a->branch_at = 0;
     for (uint16_t i = 0; i < cnt; i++) {
         for (uint8_t n = 0; n < 16; n++) {
-            if ((a->answers[i].bitmap >> n & 1u) != 0) {
+            if (ses_sync_has(a->answers[i].bitmap, n)) {
                 SES_TRY(hear_child(r, i, n));
             }
         }

@@ -369,7 +369,7 @@ static void compare_node(struct reconcile_reply *r, uint16_t node, const struct 
     uint64_t digests[16];
     ses_sync_shorts(digests, &r->ask.nonce, sums);
     for (uint8_t i = 0; i < 16; i++) {
-        const bool said = (t->nodes[node].bitmap >> i & 1u) != 0;
+        const bool said = ses_sync_has(t->nodes[node].bitmap, i);
         t->counts[node][i] = sums[i].count;
         if (said == (sums[i].count > 0) && (!said || t->nodes[node].digests[i] == digests[i])) {
             continue;

@@ -133,7 +133,7 @@ static void digests_write(struct ses_writer *w, uint16_t bitmap, const uint64_t 
 {
     ses_write_u16(w, bitmap);
     for (unsigned i = 0; i < 16; i++) {
-        if ((bitmap >> i & 1u) != 0) {
+        if (ses_sync_has(bitmap, i)) {
             ses_write_u64(w, digests[i]);
         }
     }
@@ -143,7 +143,7 @@ static uint16_t digests_read(struct ses_reader *r, uint64_t *digests)
 {
     const uint16_t bitmap = ses_read_u16(r);
     for (unsigned i = 0; i < 16; i++) {
-        digests[i] = (bitmap >> i & 1u) != 0 ? ses_read_u64(r) : 0;
+        digests[i] = ses_sync_has(bitmap, i) ? ses_read_u64(r) : 0;
     }
     return bitmap;
 }
@@ -319,7 +319,7 @@ void ses_sync_answer_write(struct ses_writer *w, const struct ses_sync_answer *m
 {
     ses_write_u16(w, m->bitmap);
     for (unsigned i = 0; i < 16; i++) {
-        if ((m->bitmap >> i & 1u) != 0) {
+        if (ses_sync_has(m->bitmap, i)) {
             child_write(w, &m->children[i]);
         }
     }
@@ -330,7 +330,7 @@ void ses_sync_answer_read(struct ses_reader *r, struct ses_sync_answer *m)
     memset(m, 0, sizeof *m);
     m->bitmap = ses_read_u16(r);
     for (unsigned i = 0; i < 16; i++) {
-        if ((m->bitmap >> i & 1u) != 0) {
+        if (ses_sync_has(m->bitmap, i)) {
             child_read(r, &m->children[i]);
         }
     }

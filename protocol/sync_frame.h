@@ -43,6 +43,12 @@ struct ses_sync_set {
     uint32_t swarm;
 };
 
+/* Whether a bitmap of children has one. */
+static inline bool ses_sync_has(uint16_t bitmap, unsigned nibble)
+{
+    return ((uint32_t)bitmap >> nibble & 1u) != 0;
+}
+
 /* First 8 bytes of B(0x17, nonce, hash); `hash` of a sum or a leaf. */
 uint64_t ses_sync_short(const struct ses_sync_nonce *nonce, const struct ses_hash *hash);
 /* The same of the hashes of 16 sums, 0 where the count is 0. */
