@@ -3,7 +3,7 @@
  * databases in SQLite's own memory.
  *
  * The input is a list of steps, since no fuzzer guesses a check: raw bytes, a valid record, a
- * flipped bit, a cut. */
+ * flipped bit, a cut, a statement that deletes a record. */
 #include <string.h>
 
 #include "fuzz/fuzz.h"
@@ -17,7 +17,7 @@
 #define FILE_MAX 300000u
 _Static_assert(HOUR == 472223, "LOG_PATH names it");
 
-enum step { STEP_RAW, STEP_RECORD, STEP_FLIP, STEP_CUT, STEP_CNT };
+enum step { STEP_RAW, STEP_RECORD, STEP_FLIP, STEP_CUT, STEP_STATEMENT, STEP_CNT };
 
 static void fill(void *ctx, void *out, size_t len)
 {
@@ -27,22 +27,79 @@ static void fill(void *ctx, void *out, size_t len)
 
 static const struct ses_random no_random = {.fill = fill};
 
-static void add_record(struct ses_buf *file, uint8_t kind, const uint8_t *payload, size_t len)
+static struct ses_hash owner; /* the inbox of keys that are all zero */
+
+static void owner_init(void)
 {
-    uint8_t bytes[SES_LOG_HEAD_BYTES];
-    struct ses_record_header header = {
-        .ns = kind % 4 == 3 ? -1 : 0, .ttl_class = 3, .ts_ms = NOW_MS + kind * 1000u};
-    const struct ses_record record = {
-        .header = bytes + SES_LOG_PREFIX_BYTES, .payload = payload, .payload_bytes = (uint32_t)len};
+    static const struct ses_kem_pk kem;
+    static const struct ses_dsa_pk dsa;
+    struct ses_session_id id;
+    ses_session_id_of(&id, &kem, &dsa);
+    memcpy(owner.bytes, id.bytes + 1, sizeof owner.bytes);
+}
+
+static void add_bytes(struct ses_buf *file, const struct ses_record *record,
+                      const struct ses_record_ids *ids, uint8_t kind)
+{
+    uint8_t prefix[SES_LOG_PREFIX_BYTES];
     const struct ses_log_stamp stamp = {
         .flags = kind & 3u, .accepted_ms = NOW_MS + kind, .admit_epoch = kind};
+    ses_log_prefix_write(prefix, &stamp, &ids->id, record->payload_bytes);
+    SES_ASSERT(ses_buf_append(file, prefix, sizeof prefix) == SES_OK);
+    SES_ASSERT(ses_buf_append(file, record->header, SES_RECORD_HEADER_BYTES) == SES_OK);
+    SES_ASSERT(ses_buf_append(file, record->payload, record->payload_bytes) == SES_OK);
+}
+
+/* The record of a step; `header` holds its bytes. */
+static void make_record(struct ses_record *out, struct ses_record_ids *ids,
+                        uint8_t header[SES_RECORD_HEADER_BYTES], uint8_t kind,
+                        const uint8_t *payload, size_t len)
+{
+    struct ses_record_header h = {
+        .ns = kind % 4 == 3 ? -1 : 0, .ttl_class = 3, .ts_ms = NOW_MS + kind * 1000u};
+    h.inbox.bytes[0] = kind & 7u;
+    if ((kind & 8u) != 0) {
+        h.inbox = owner;
+    }
+    ses_record_header_encode(header, &h);
+    *out =
+        (struct ses_record){.header = header, .payload = payload, .payload_bytes = (uint32_t)len};
+    SES_ASSERT(ses_record_identify(ids, out) == SES_OK);
+}
+
+static void add_record(struct ses_buf *file, uint8_t kind, const uint8_t *payload, size_t len)
+{
+    uint8_t header[SES_RECORD_HEADER_BYTES];
+    struct ses_record record;
     struct ses_record_ids ids;
-    header.inbox.bytes[0] = kind & 7u;
-    ses_record_header_encode(bytes + SES_LOG_PREFIX_BYTES, &header);
+    make_record(&record, &ids, header, kind, payload, len);
+    add_bytes(file, &record, &ids, kind);
+}
+
+/* Deletes the record that add_record makes of the same arguments. */
+static void add_statement(struct ses_buf *file, uint8_t kind, const uint8_t *payload, size_t len)
+{
+    static struct ses_delete m;
+    static uint8_t bytes[SES_DELETE_SIGNED_BYTES(1) + SES_DSA_SIG_BYTES];
+    uint8_t header[SES_RECORD_HEADER_BYTES];
+    struct ses_record record;
+    struct ses_record_ids ids;
+    struct ses_record_header h;
+    struct ses_delete_target target;
+    struct ses_writer w;
+    make_record(&record, &ids, header, kind | 8u, payload, len);
+    ses_delete_target_of(&target, &ids, record.payload_bytes);
+    memset(bytes, 0, sizeof bytes); /* keys and signature */
+    ses_writer_init(&w, bytes, sizeof bytes);
+    ses_write_u16(&w, 1);
+    ses_delete_target_write(&w, &target);
+    ses_write_u64(&w, NOW_MS + 256000u);
+    SES_ASSERT(ses_delete_read(&m, bytes, sizeof bytes) == SES_OK);
+    ses_delete_header(&h, &m);
+    ses_record_header_encode(header, &h);
+    record = (struct ses_record){.header = header, .payload = bytes, .payload_bytes = sizeof bytes};
     SES_ASSERT(ses_record_identify(&ids, &record) == SES_OK);
-    ses_log_prefix_write(bytes, &stamp, &ids.id, (uint32_t)len);
-    SES_ASSERT(ses_buf_append(file, bytes, sizeof bytes) == SES_OK);
-    SES_ASSERT(ses_buf_append(file, payload, len) == SES_OK);
+    add_bytes(file, &record, &ids, kind);
 }
 
 static void build(struct ses_buf *file, const uint8_t *data, size_t size)
@@ -60,6 +117,9 @@ static void build(struct ses_buf *file, const uint8_t *data, size_t size)
             break;
         case STEP_RECORD:
             add_record(file, kind, ses_read_view(&r, len), len);
+            break;
+        case STEP_STATEMENT:
+            add_statement(file, kind, ses_read_view(&r, len), len);
             break;
         case STEP_FLIP:
             if (n < file->len) {
@@ -105,7 +165,22 @@ static void check_record(struct test_disk *disk, const struct ses_store *store, 
     SES_ASSERT(memcmp(prefix + 4, bytes + 4, sizeof prefix - 4) == 0);
 }
 
-static uint64_t open_and_check(struct test_disk *disk, const struct ses_dsa_private *key)
+static void on_sums(void *cookie, const struct ses_segments_result *result)
+{
+    SES_ASSERT(result->err == SES_OK);
+    *(struct ses_sum *)cookie = result->sum;
+}
+
+/* The sum of all that the store holds: the forest is built of it. */
+static void sum_of(struct ses_store *store, struct test_loop *loop, struct ses_sum *sum)
+{
+    const struct ses_view all = {.epoch = SES_EPOCH_LIVE, .swarm = 0, .num_swarms = 1};
+    SES_ASSERT(ses_store_segments(store, &all, 0, on_sums, sum) == SES_OK);
+    SES_ASSERT(test_loop_run(loop, NULL));
+}
+
+static uint64_t open_and_check(struct test_disk *disk, const struct ses_dsa_private *key,
+                               struct ses_sum *sum)
 {
     struct test_loop *loop = test_loop_new(NOW_MS + 5000);
     struct ses_disk door = *test_disk_door(disk);
@@ -122,12 +197,15 @@ static uint64_t open_and_check(struct test_disk *disk, const struct ses_dsa_priv
     ses_store_stats(store, &stats);
     uint64_t live = 0;
     for (uint32_t i = 0; i < store->catalog.entries.used; i++) {
-        if (ses_catalog_entry(&store->catalog, i)->state == SES_ENTRY_LIVE) {
+        const struct ses_entry *e = ses_catalog_entry(&store->catalog, i);
+        if (e->state == SES_ENTRY_LIVE && e->admit_epoch != SES_EPOCH_NONE) {
             check_record(disk, store, i);
-            live++;
         }
+        live += e->state == SES_ENTRY_LIVE; /* or known from its delete alone */
     }
     SES_ASSERT(live == stats.record_cnt);
+    sum_of(store, loop, sum);
+    SES_ASSERT(sum->count == live);
     ses_store_free(store);
     test_loop_free(loop);
     return live;
@@ -138,6 +216,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct ses_dsa_private *key;
     if (key == NULL) {
         const struct ses_dsa_seed seed = {{1}};
+        owner_init();
         SES_ASSERT(ses_dsa_private_new(&key, &seed) == SES_OK);
     }
     struct ses_buf file = {0};
@@ -147,9 +226,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct test_disk *disk = test_disk_new("/nowhere", &no_random);
     test_disk_put(disk, LOG_PATH, file.bytes, file.len);
     ses_buf_free(&file);
-    const uint64_t first = open_and_check(disk, key);
+    struct ses_sum before;
+    struct ses_sum after;
+    const uint64_t first = open_and_check(disk, key, &before);
     (void)test_disk_bytes(disk, LOG_PATH, &first_len);
-    SES_ASSERT(open_and_check(disk, key) == first);
+    SES_ASSERT(open_and_check(disk, key, &after) == first);
+    SES_ASSERT(memcmp(&before.hash, &after.hash, sizeof before.hash) == 0);
     (void)test_disk_bytes(disk, LOG_PATH, &second_len);
     SES_ASSERT(first_len == second_len);
     test_disk_free(disk);
