@@ -111,7 +111,7 @@ static void finish_op(struct ses_store *store, struct ses_batch *batch, struct s
         return;
     }
     if (batch->refused || batch->err != SES_OK) {
-        ses_catalog_cancel(&store->catalog, op->entry);
+        ses_put_cancel(store, op->entry);
         ses_put_op_fail(store, op, batch->refused ? SES_ERR_DISK_LOW : SES_ERR_IO);
         return;
     }

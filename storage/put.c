@@ -302,6 +302,14 @@ static enum ses_err put_again(struct ses_store *store, struct ses_op *op, const 
     return SES_OK;
 }
 
+void ses_put_cancel(struct ses_store *store, uint32_t entry)
+{
+    ses_catalog_cancel(&store->catalog, entry);
+    if (ses_catalog_entry(&store->catalog, entry)->state == SES_ENTRY_LIVE) {
+        ses_grove_touch(store, entry); /* deleted meanwhile: a ghost */
+    }
+}
+
 void ses_put_take_back(struct ses_store *store, struct ses_op *op)
 {
     struct ses_entry *e = ses_catalog_entry(&store->catalog, op->entry);
@@ -310,7 +318,7 @@ void ses_put_take_back(struct ses_store *store, struct ses_op *op)
         ses_catalog_seg(&store->catalog, e->segment)->reserved--;
         e->flags &= (uint8_t)~SES_FLAG_BUSY;
     } else {
-        ses_catalog_cancel(&store->catalog, op->entry);
+        ses_put_cancel(store, op->entry);
     }
 }
 

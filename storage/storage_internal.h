@@ -201,6 +201,8 @@ SES_CHECKED enum ses_err ses_op_new(struct ses_store *store, struct ses_op **out
 void ses_sign_push(struct ses_store *store, struct ses_op *op);
 /* A put of a record that is stored: a receipt, and the debt if it is new. */
 SES_CHECKED enum ses_err ses_put_known(struct ses_store *store, struct ses_op *op);
+/* Takes a reserved entry back. */
+void ses_put_cancel(struct ses_store *store, uint32_t entry);
 /* Undoes what ses_store_put did for an op of the queue. */
 void ses_put_take_back(struct ses_store *store, struct ses_op *op);
 /* Calls back with `err` and frees `op` and its followers. */

@@ -395,7 +395,13 @@ static void test_delete_in_flight(void)
     }
     begin(); /* the message waits for the next batch, for which there is no space */
     TAP_ERR(SES_OK, kit_open(&kit));
+    for (uint32_t n = 0; n < 3; n++) { /* whose segments are open then */
+        uint64_t epoch = 0;
+        TAP_ERR(SES_OK, ask_put(&kit, &records[n].record, &records[n].ids, NULL, &epoch));
+        oracle_put(&oracle, &records[n], epoch);
+    }
     ask_segments(&kit, &ask, NULL, 0);
+    TAP_EQ(3, ask.segment_cnt);
     start_statement(&delete);
     TAP_OK(test_loop_step(kit.loop));
     kit_put_start(&kit, &message, &records[3], KIT_REPLICA);
