@@ -31,6 +31,9 @@ $(FUZZ_BUILD).setup:
 demo: all ## one message end to end on a real twelve-node network
 	@tools/demo $(BUILD)/bin
 
+demo-accountable: all ## what a node pays that loses messages: audits, demands, healing on a real network
+	@tools/demo-accountable $(BUILD)/bin
+
 test: all ## all tests
 	@tools/run-tests $(BUILD)
 
@@ -82,6 +85,6 @@ clean: ## remove build directories
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.* ## /  make \1\t/p' Makefile | expand -t 24
 
-.PHONY: all demo test test-sanitize faults soak bench fuzz sim sim-long sim-mutants lint format install clean \
+.PHONY: all demo demo-accountable test test-sanitize faults soak bench fuzz sim sim-long sim-mutants lint format install clean \
   help
 .PRECIOUS: %/build.ninja
