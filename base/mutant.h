@@ -26,6 +26,7 @@
     X(NO_RESCAN, "a record that a member refused is not offered again")                            \
     X(RECONNECT_FORGETS, "after a reconnect what a member lacks is not offered")                   \
     X(DEBTS_FORGOTTEN, "after a restart records that are owed are not replicated")                 \
+    X(NOTHING_FETCHED, "reconciliation fetches nothing")                                           \
     X(OLD_MAP_TAKEN, "the map of an older epoch replaces a newer one")                             \
     X(PENDING_IS_STORED, "the client takes \"pending\" for \"stored\"")                            \
     X(OUTBOX_GIVES_UP, "a message whose member does not answer is dropped")                        \
@@ -46,8 +47,13 @@ enum ses_mutant {
 #ifdef SES_MUTANTS
 extern enum ses_mutant ses_mutant_on;
 #define SES_MUTANT(name) (ses_mutant_on == SES_MUTANT_##name)
+/* What replication forgets, reconciliation brings: its mistakes are tried without it. */
+#define SES_MUTANT_UNHEALED                                                                        \
+    (SES_MUTANT(DEBT_ENDS_AT_QUORUM) || SES_MUTANT(NO_RESCAN) || SES_MUTANT(RECONNECT_FORGETS) ||  \
+     SES_MUTANT(DEBTS_FORGOTTEN) || SES_MUTANT(NOTHING_FETCHED))
 #else
 #define SES_MUTANT(name) false
+#define SES_MUTANT_UNHEALED false
 #endif
 
 #endif

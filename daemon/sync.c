@@ -306,7 +306,7 @@ static void turn(void *cookie)
         ses_sync_settled(d);
         if (s->partial && !ses_bulk_busy(d)) {
             catch_up(d, partners, cnt);
-        } else if (!s->partial && cnt > 0) {
+        } else if (!s->partial && cnt > 0 && !SES_MUTANT_UNHEALED) {
             compare_some(d, &d->map->nodes[partners[0]].row.node_id);
             freeze_turn(d);
         }

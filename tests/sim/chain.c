@@ -274,6 +274,11 @@ struct ask {
     uint64_t since;
     ses_chain_head_fn *on_head;
     ses_chain_registry_fn *on_registry;
+    ses_chain_standing_fn *on_standing;
+    ses_chain_submit_fn *on_submit;
+    struct ses_node_id node_id;
+    uint32_t epochs;
+    struct ses_buf tx;
     void *cookie;
 };
 struct face {
@@ -371,9 +376,108 @@ static enum ses_err face_registry(void *ctx, uint64_t since, ses_chain_registry_
     return SES_OK;
 }
 
+/* ---- duties ---- */
+struct search {
+    const struct ses_node_id *node_id;
+    struct ses_chain_challenges *into;
+};
+
+static bool find_judgement(void *cookie, const struct ses_judgement *j)
+{
+    struct search *search = cookie;
+    if (ses_equal(&j->node_id, search->node_id, sizeof j->node_id)) {
+        search->into->history[search->into->history_cnt++] = *j;
+    }
+    return true;
+}
+
+static bool count_commitment(void *cookie, const struct ses_committed *c)
+{
+    (void)c;
+    ++*(uint32_t *)cookie;
+    return true;
+}
+
+/* As rpc's getChallenges, getServiceNode and getCommitments put it together. */
+static enum ses_err standing_of(const struct ask *a, struct ses_chain_standing *out)
+{
+    const struct ses_vm *vm = a->sim->chain.machines[a->machine].vm;
+    struct search search = {.node_id = &a->node_id, .into = &out->challenges};
+    SES_TRY(reachable(a));
+    SES_TRY(ses_vm_duty(vm, &a->node_id, &out->challenges.duty));
+    struct ses_map_node *keys = ses_alloc(1, sizeof *keys);
+    SES_ASSERT(keys != NULL);
+    const enum ses_err found = ses_vm_node(vm, &a->node_id, keys, &out->node);
+    ses_free(keys);
+    SES_TRY(found);
+    const uint64_t epoch = out->challenges.duty.epoch;
+    for (uint64_t back = 1; back <= a->epochs && back <= epoch; back++) {
+        const enum ses_err err = ses_vm_judgements(vm, epoch - back, find_judgement, &search);
+        SES_REQUIRE(err == SES_OK || err == SES_ERR_NOT_FOUND, err);
+    }
+    if (out->node.swarm != SES_SWARM_NONE && epoch > 0) {
+        SES_TRY(ses_vm_commitments(vm, out->node.swarm, epoch - 1, count_commitment,
+                                   &out->swarm_commitments));
+    }
+    return SES_OK;
+}
+
+static void standing_answer(void *cookie)
+{
+    struct ask *a = cookie;
+    struct ses_note note;
+    struct ses_chain_standing *out = ses_alloc(1, sizeof *out);
+    SES_ASSERT(out != NULL);
+    ses_note_set(&note, "cut off, or not known");
+    const enum ses_err err = standing_of(a, out);
+    a->on_standing(a->cookie, err, out, &note);
+    ses_free(out);
+    ses_free(a);
+}
+
+static void submit_answer(void *cookie)
+{
+    struct ask *a = cookie;
+    struct ses_note note = {{0}};
+    struct ses_hash id;
+    enum ses_err err = reachable(a);
+    if (err == SES_OK) {
+        err = ses_vm_submit(a->sim->chain.machines[0].vm, a->tx.bytes, a->tx.len, &id, &note);
+    }
+    sim_mark(a->sim, 7, a->host, (uint64_t)err << 32 | a->tx.len);
+    a->on_submit(a->cookie, err, &note);
+    ses_buf_free(&a->tx);
+    ses_free(a);
+}
+
+static enum ses_err face_standing(void *ctx, const struct ses_node_id *node_id, uint32_t epochs,
+                                  ses_chain_standing_fn *done, void *cookie)
+{
+    struct ask *a = ask_new(ctx, cookie);
+    a->on_standing = done;
+    a->node_id = *node_id;
+    a->epochs = epochs;
+    sim_after(a->sim, delay_ms(a->sim), standing_answer, a);
+    return SES_OK;
+}
+
+static enum ses_err face_submit(void *ctx, const uint8_t *tx, size_t len, ses_chain_submit_fn *done,
+                                void *cookie)
+{
+    struct ask *a = ask_new(ctx, cookie);
+    a->on_submit = done;
+    SES_ASSERT(ses_buf_append(&a->tx, tx, len) == SES_OK);
+    sim_after(a->sim, delay_ms(a->sim), submit_answer, a);
+    return SES_OK;
+}
+
 struct ses_chain sim_chain_face(struct sim *s, uint32_t host)
 {
     static struct face faces[SIM_HOSTS_MAX]; /* one world in a process at a time */
     faces[host] = (struct face){.sim = s, .host = host};
-    return (struct ses_chain){.ctx = &faces[host], .head = face_head, .registry = face_registry};
+    return (struct ses_chain){.ctx = &faces[host],
+                              .head = face_head,
+                              .registry = face_registry,
+                              .standing = face_standing,
+                              .submit = face_submit};
 }

@@ -339,6 +339,9 @@ static void disk_fault(struct sim *s, struct fault *f, struct dice *d)
 static void chain_fault(struct sim *s, const struct fault *f)
 {
     const uint64_t until_ms = s->now_ms + f->for_ms;
+    if (s->chain.trouble_until_ms < until_ms + SETTLE_MS) {
+        s->chain.trouble_until_ms = until_ms + SETTLE_MS;
+    }
     switch ((int)f->kind) {
     case FAULT_CHAIN_STALL:
         s->chain.stalled_until_ms = until_ms;

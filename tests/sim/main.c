@@ -43,7 +43,7 @@ static void tell_broken(const struct sim_setup *setup, struct outcome *o, struct
 
 struct totals {
     uint64_t run_cnt, failed_cnt, msgs, stored, delivered, crashes, faults, virtual_ms;
-    uint64_t spread_ms_max;
+    uint64_t spread_ms_max, epochs, fetches, walks;
 };
 
 static void add_up(struct totals *t, const struct verdict_of_run *v)
@@ -55,6 +55,9 @@ static void add_up(struct totals *t, const struct verdict_of_run *v)
     t->delivered += v->delivered_cnt;
     t->crashes += v->crash_cnt;
     t->faults += v->fault_cnt;
+    t->epochs += v->epoch_cnt;
+    t->fetches += v->fetch_cnt;
+    t->walks += v->walk_cnt;
     t->virtual_ms += v->virtual_ms;
     t->spread_ms_max = v->spread_ms_max > t->spread_ms_max ? v->spread_ms_max : t->spread_ms_max;
 }
@@ -176,13 +179,14 @@ int main(int argc, char **argv)
     const uint64_t start_ms = ses_mono_ms();
     const struct totals t = run_all(&opt);
     const uint64_t took_ms = ses_mono_ms() - start_ms + 1;
+    const char *mark = opt.tap ? "# " : "";
     printf("%s%" PRIu64 " seeds, %" PRIu64 " failed: %" PRIu64
-           " h of virtual time in %.1f s (%.0fx), "
-           "%" PRIu64 " faults, %" PRIu64 " crashes, %" PRIu64 " messages, %" PRIu64 " stored, "
-           "%" PRIu64 " read\n",
-           opt.tap ? "# " : "", t.run_cnt, t.failed_cnt, t.virtual_ms / SIM_HOUR_MS,
-           (double)took_ms / 1000, (double)t.virtual_ms / (double)took_ms, t.faults, t.crashes,
-           t.msgs, t.stored, t.delivered);
+           " h of virtual time in %.1f s (%.0fx)\n",
+           mark, t.run_cnt, t.failed_cnt, t.virtual_ms / SIM_HOUR_MS, (double)took_ms / 1000,
+           (double)t.virtual_ms / (double)took_ms);
+    printf("%s%" PRIu64 " faults, %" PRIu64 " crashes; %" PRIu64 " messages, %" PRIu64 " stored, "
+           "%" PRIu64 " read; %" PRIu64 " fetches, %" PRIu64 " walks, %" PRIu64 " epochs judged\n",
+           mark, t.faults, t.crashes, t.msgs, t.stored, t.delivered, t.fetches, t.walks, t.epochs);
     if (opt.tap) {
         printf("1..%" PRIu64 "\n", t.run_cnt);
     }

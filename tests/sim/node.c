@@ -117,6 +117,8 @@ static enum ses_err open_daemon(struct sim_node *node, struct ses_note *note)
         .chain = sim_chain_face(s, node->index),
         .chain_params = s->chain.params,
         .node_id = node->node_id,
+        .key = node->key,
+        .secrets = &node->secrets,
         .capacity_bytes = (uint64_t)1 << 40,
         .agent = "sessiond/sim",
     };
@@ -218,6 +220,7 @@ void sim_node_spoil(struct sim_node *node)
 /* ---- keys ---- */
 static void make_keys(struct sim_node *node)
 {
+    ses_random_fill(&node->dice.random, &node->secrets, sizeof node->secrets);
     struct ses_dsa_seed dsa_seed;
     struct ses_kem_seed kem_seed;
     struct ses_kem_private *kem = NULL;

@@ -4,6 +4,7 @@
 
 #define D2_CALM_MS 10000u
 #define D2_AFTER_STORM_MS 60000u
+#define CATCH_UP_MS 900000u
 #define CLOCK_SLACK_MS 120000u /* expiry is judged by clocks that may be off */
 
 /* ---- messages ---- */
@@ -41,10 +42,14 @@ static bool alive(const struct sim *s, const struct sim_msg *m)
     return m->stored_ms > 0 && m->expires_ms > sim_unix_ms(s) + CLOCK_SLACK_MS;
 }
 
-/* Its disk lost or changed something after the promise. */
+/* Its disk lost or changed something after the promise, and the others have not yet given it back:
+ * that may take until the weather has been calm for a while. */
 static bool spoiled(const struct sim_node *node, const struct sim_msg *m)
 {
-    return node->spoiled && node->spoiled_ms >= m->stored_ms;
+    const struct sim *s = node->sim;
+    const uint64_t since_ms = s->now_ms - node->spoiled_ms;
+    const bool caught_up = sim_calm(s, CATCH_UP_MS) && since_ms > CATCH_UP_MS;
+    return node->spoiled && node->spoiled_ms >= m->born_ms && !caught_up;
 }
 
 static bool holds(const struct sim_node *node, const struct sim_msg *m)

@@ -111,7 +111,7 @@ static void plan_spoilers(struct sim *s, uint64_t hours)
     struct dice *d = &s->plan_dice;
     const uint32_t m = s->node_cnt;
     const uint32_t most = m - ses_write_quorum(m) < 2 ? m - ses_write_quorum(m) : 2;
-    if (most == 0 || !dice_chance(d, 300)) {
+    if (most == 0 || !dice_chance(d, 500)) {
         return;
     }
     const uint32_t cnt = (uint32_t)dice_between(d, 1, most);
@@ -139,6 +139,9 @@ void plan_make(struct sim *s)
     const uint64_t hours = s->end_ms / SIM_HOUR_MS - 1;
     const uint64_t most = dice_between(d, 1, 16);
     for (uint64_t hour = 0; hour < hours; hour++) {
+        if (hour > 0 && dice_chance(d, 250)) {
+            continue; /* nothing at all, so that its epoch can be judged */
+        }
         const uint64_t cnt = dice_between(d, 1, most);
         for (uint64_t i = 0; i < cnt; i++) {
             const struct fault f = draw(s, hour);

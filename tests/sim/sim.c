@@ -126,6 +126,16 @@ static void check(void *cookie)
     }
 }
 
+static void epoch_ends(void *cookie)
+{
+    struct sim *s = cookie;
+    const uint64_t epoch_ms = s->chain.params.params.epoch_seconds * 1000;
+    if (!s->ending) {
+        oracle_epoch(s, s->now_ms / epoch_ms - 1);
+        sim_after(s, epoch_ms, epoch_ends, s);
+    }
+}
+
 static void start_people(struct sim *s)
 {
     for (uint32_t i = 0; i < s->person_cnt; i++) {
@@ -138,6 +148,7 @@ static void start_people(struct sim *s)
         }
     }
     sim_after(s, CHECK_MS, check, s);
+    sim_after(s, s->chain.params.params.epoch_seconds * 1000 + SIM_MINUTE_MS, epoch_ends, s);
 }
 
 /* ---- the end ---- */
@@ -185,6 +196,9 @@ static void sum_up(struct sim *s, struct verdict_of_run *out)
     out->stored_cnt = s->oracle.stored_cnt;
     out->delivered_cnt = s->oracle.delivered_cnt;
     out->fault_cnt = s->plan.cnt;
+    out->epoch_cnt = s->oracle.epoch_cnt;
+    out->fetch_cnt = s->oracle.fetch_cnt;
+    out->walk_cnt = s->oracle.walk_cnt;
     out->spread_ms_max = s->oracle.spread_ms_max;
 }
 
@@ -221,7 +235,7 @@ void sim_run(struct verdict_of_run *out, const struct sim_setup *setup, struct p
     sim_run_until(s, s->end_ms - 10 * SIM_MINUTE_MS);
     if (!s->verdict.failed) {
         everybody_reads(s);
-        sim_run_until(s, s->end_ms);
+        sim_run_until(s, s->end_ms + 2 * SIM_MINUTE_MS); /* the last epoch is judged */
     }
     if (!s->verdict.failed) {
         oracle_end(s);

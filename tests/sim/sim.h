@@ -172,7 +172,8 @@ struct sim_chain {
     struct ses_clock clocks[2];
     struct sim_vm machines[2]; /* producer, follower */
     uint64_t stalled_until_ms;
-    uint64_t lag_until_ms; /* of the follower */
+    uint64_t lag_until_ms;     /* of the follower */
+    uint64_t trouble_until_ms; /* of any kind */
     uint64_t cut_until_ms[SIM_HOSTS_MAX];
     uint64_t nonces[SIM_NODES_MAX];
 };
@@ -196,6 +197,7 @@ struct sim_node {
     enum node_phase phase;
     struct dice dice;
     struct ses_dsa_private *key;
+    struct ses_node_secrets secrets;
     struct ses_node_keys keys;
     struct ses_endpoint endpoint;
     struct ses_node_id node_id;
@@ -291,6 +293,7 @@ struct sim_msg {
 struct oracle {
     struct sim_msg *msgs;
     uint32_t cnt, cap;
+    uint32_t epoch_cnt; /* epochs that were calm enough to be judged */
     uint32_t stored_cnt, delivered_cnt, checked_cnt, walk_cnt, page_cnt, fetch_cnt;
     uint64_t spread_ms_max;
 };
@@ -309,6 +312,8 @@ void oracle_node_up(struct sim *s, struct sim_node *node);
 void oracle_check(struct sim *s);
 void oracle_map(struct sim *s, struct sim_node *node);
 void oracle_end(struct sim *s);
+/* What the chain says of the epoch that just ended. */
+void oracle_epoch(struct sim *s, uint64_t epoch);
 void oracle_free(struct sim *s);
 /* C3: walks an inbox at one node by small pages. */
 void oracle_walk(struct sim *s, uint32_t node, uint32_t person);
@@ -388,6 +393,8 @@ struct verdict_of_run {
     uint64_t virtual_ms;
     uint32_t node_cnt, msg_cnt, stored_cnt, delivered_cnt, fault_cnt;
     uint64_t crash_cnt;
+    uint32_t epoch_cnt; /* that were judged */
+    uint32_t fetch_cnt, walk_cnt;
     uint64_t spread_ms_max;
 };
 struct sim {
