@@ -228,6 +228,8 @@ def test_serves_and_drains(world):
         call(data, "sessiond.status")["result"]), log.read_text)
     assert status["registered"] is False and status["swarm"] is None
     assert "session node register" in status["advice"]
+    assert status["challenges"] == []
+    assert call(data, "sessiond.challenges")["result"]["challenges"] == []
     code, text = page(data, "/readyz")
     assert code == 503 and "not registered" in text
     assert "sessiond_chain_ok 1" in page(data, "/metrics")[1]

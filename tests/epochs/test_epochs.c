@@ -203,6 +203,17 @@ static void test_killed_node_misses(void)
         TAP_OK(r->judged && r->judgement.causes == j.causes);
         TAP_OK(r->commitment_why[0] != '\0' || epoch == 4);
     }
+    const struct ses_report kept = *report_of(w, 5, 5);
+    world_stop(w, 5, 0); /* what it could tell it can tell after a restart */
+    world_start(w, 5);
+    TAP_MUST(report_of(w, 5, 5) != NULL);
+    TAP_OK(report_of(w, 5, 5)->judgement.causes == kept.judgement.causes);
+    TAP_EQ(kept.judgement.slashed, report_of(w, 5, 5)->judgement.slashed);
+    TAP_TEXT(kept.commitment_why, report_of(w, 5, 5)->commitment_why);
+    json_t *json = ses_reports_json(report_of(w, 5, 5), 1);
+    TAP_TEXT("missed", json_string_value(json_object_get(json_array_get(json, 0), "outcome")));
+    TAP_EQ(3, json_array_size(json_object_get(json_array_get(json, 0), "causes")));
+    json_decref(json);
     /* it is back: what it could not commit to in 6 cannot be opened in 7, and that is no miss */
     ledger_judgement(&l, 5, 7, &j);
     TAP_EQ(0, j.causes);
