@@ -62,9 +62,10 @@ enum ses_err ses_db_open(sqlite3 **out, const struct ses_disk *disk, const char 
                               "PRAGMA cache_size = -256; PRAGMA journal_mode = WAL;"
                               "PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;");
     }
-    if (err == SES_OK) {
-        err = ses_db_exec(db, synchronous_full ? "PRAGMA synchronous = FULL"
-                                               : "PRAGMA synchronous = NORMAL");
+    if (err == SES_OK) { /* what must be durable may also hold secrets that are to be erased */
+        err = ses_db_exec(db, synchronous_full
+                                  ? "PRAGMA synchronous = FULL; PRAGMA secure_delete = ON"
+                                  : "PRAGMA synchronous = NORMAL");
     }
     if (err != SES_OK) {
         ses_db_close(db);
