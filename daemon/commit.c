@@ -65,7 +65,7 @@ static void job_run(void *cookie)
 
 static void failed(struct ses_daemon *d, const char *what, enum ses_err err)
 {
-    ses_report_why(d, ses_report_now(d)->commitment_why, "%s: %s", what, ses_err_text(err));
+    ses_report_why(d, ses_report_now(d)->commitment_why, what, ses_err_text(err));
     ses_task_again(&d->epochs.commit);
 }
 
@@ -186,7 +186,7 @@ static void make(struct ses_daemon *d)
     const struct ses_plan *plan = d->epochs.plan;
     const char *why = obstacle(d);
     if (why != NULL) {
-        ses_report_why(d, ses_report_now(d)->commitment_why, "%s", why);
+        ses_report_why(d, ses_report_now(d)->commitment_why, why, NULL);
         ses_task_again(&d->epochs.commit);
         return;
     }

@@ -82,9 +82,9 @@ static void note_refused(struct task *task, enum ses_err err, const struct ses_n
     struct ses_report *report = ses_report_now(d);
     const char *text = note != NULL && note->text[0] != '\0' ? note->text : ses_err_text(err);
     if (task == &d->epochs.commit) {
-        ses_report_why(d, report->commitment_why, "the chain does not take it: %.120s", text);
+        ses_report_why(d, report->commitment_why, "the chain does not take it", text);
     } else if (task == &d->epochs.respond) {
-        ses_report_why(d, report->response_why, "the chain does not take it: %.120s", text);
+        ses_report_why(d, report->response_why, "the chain does not take it", text);
     } else {
         ses_logf(d->p.log, SES_LOG_WARN, MODULE, "%s is not taken by the chain: %.200s",
                  task == &d->epochs.rotate ? "a new encryption key" : "the announced address",
@@ -201,7 +201,8 @@ static void take_standing(struct ses_daemon *d, const struct ses_chain_standing 
     struct epochs *e = &d->epochs;
     const struct ses_duty *duty = &standing->challenges.duty;
     struct ses_report *report = ses_report_now(d);
-    const struct ses_report before = *report;
+    const bool news = report->committed != duty->committed ||
+                      report->responded != duty->responded || report->owed_cnt != duty->owed_cnt;
     *e->standing = *standing;
     if (!e->seen) {
         check_restored(d, duty);
@@ -217,7 +218,7 @@ static void take_standing(struct ses_daemon *d, const struct ses_chain_standing 
         report->responded = true;
         ses_task_done(&e->respond);
     }
-    if (memcmp(&before, report, sizeof before) != 0) {
+    if (news) {
         ses_reports_save(d);
     }
     ses_reports_judge(d, standing);

@@ -120,8 +120,8 @@ struct ses_report *ses_report_now(struct ses_daemon *d);
 void ses_reports_save(struct ses_daemon *d);
 /* What the chain says of former epochs: notes it, one warning for each miss. */
 void ses_reports_judge(struct ses_daemon *d, const struct ses_chain_standing *standing);
-/* Sets a reason, and logs it if it is news. */
-__attribute__((format(printf, 3, 4))) void
-ses_report_why(struct ses_daemon *d, char why[SES_WHY_MAX], const char *format, ...);
+/* Sets a reason (`detail` may be NULL), and logs it if it is news. */
+void ses_report_why(struct ses_daemon *d, char why[SES_WHY_MAX], const char *what,
+                    const char *detail);
 
 #endif

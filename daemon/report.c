@@ -1,7 +1,6 @@
 /* What a node can tell about its duties: one report an epoch, kept over restarts; one warning for
  * each miss, with the cause and what to do. */
 #include <inttypes.h>
-#include <stdarg.h>
 
 #include "daemon/daemon_internal.h"
 #include "daemon/epoch.h"
@@ -150,13 +149,15 @@ struct ses_report *ses_report_now(struct ses_daemon *d)
     return report != NULL ? report : insert(e, e->plan->epoch);
 }
 
-void ses_report_why(struct ses_daemon *d, char why[SES_WHY_MAX], const char *format, ...)
+void ses_report_why(struct ses_daemon *d, char why[SES_WHY_MAX], const char *what,
+                    const char *detail)
 {
-    char text[SES_WHY_MAX];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
+    char text[SES_WHY_MAX] = "";
+    if (detail != NULL) {
+        snprintf(text, sizeof text, "%.70s: %.80s", what, detail);
+    } else {
+        snprintf(text, sizeof text, "%.150s", what);
+    }
     if (strcmp(text, why) != 0) {
         memcpy(why, text, sizeof text);
         ses_logf(d->p.log, SES_LOG_WARN, MODULE, "epoch %" PRIu64 ": %s", d->epochs.plan->epoch,

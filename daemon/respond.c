@@ -46,7 +46,7 @@ static bool wanted(const struct response_job *job)
 static void lacks(struct response_job *job, const char *what, enum ses_err err)
 {
     job->lacking = true;
-    ses_report_why(job->d, ses_report_now(job->d)->response_why, "%s: %s", what, ses_err_text(err));
+    ses_report_why(job->d, ses_report_now(job->d)->response_why, what, ses_err_text(err));
 }
 
 /* ---- the end: sign ---- */
@@ -62,7 +62,7 @@ static void sign_done(void *cookie)
     struct ses_daemon *d = job->d;
     struct ses_report *report = ses_report_now(d);
     if (wanted(job) && job->err != SES_OK) {
-        ses_report_why(d, report->response_why, "it cannot be signed: %s", ses_err_text(job->err));
+        ses_report_why(d, report->response_why, "it cannot be signed", ses_err_text(job->err));
         ses_task_again(&d->epochs.respond);
     } else if (wanted(job)) {
         report->opened_cnt = job->tx.body.response.opening_cnt;
