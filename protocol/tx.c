@@ -162,7 +162,7 @@ static void read_auths(struct ses_reader *r, struct ses_tx *tx)
                      SES_ERR_NOT_OWNER);
 }
 
-enum ses_err ses_tx_decode(struct ses_tx *tx, const uint8_t *bytes, size_t len)
+static enum ses_err decode(struct ses_tx *tx, const uint8_t *bytes, size_t len)
 {
     struct ses_reader r;
     memset(tx, 0, sizeof *tx);
@@ -178,7 +178,21 @@ enum ses_err ses_tx_decode(struct ses_tx *tx, const uint8_t *bytes, size_t len)
     SES_TRY(err);
     tx->bytes = bytes;
     tx->len = len;
+    return SES_OK;
+}
+
+enum ses_err ses_tx_decode(struct ses_tx *tx, const uint8_t *bytes, size_t len)
+{
+    SES_TRY(decode(tx, bytes, len));
     ses_sha256(&tx->id, SES_PARTS(SES_PART(bytes, len)));
+    return SES_OK;
+}
+
+enum ses_err ses_tx_decode_known(struct ses_tx *tx, const uint8_t *bytes, size_t len,
+                                 const struct ses_hash *id)
+{
+    SES_TRY(decode(tx, bytes, len));
+    tx->id = *id;
     return SES_OK;
 }
 

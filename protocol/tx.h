@@ -112,6 +112,9 @@ struct ses_tx {
  * SES_ERR_VERSION (another version or an unknown type), SES_ERR_MALFORMED, SES_ERR_TRUNCATED,
  * SES_ERR_TOO_LARGE, SES_ERR_NOT_OWNER (register: the first signer is not `owner`). */
 SES_CHECKED enum ses_err ses_tx_decode(struct ses_tx *tx, const uint8_t *bytes, size_t len);
+/* The same where the id was computed before from these bytes: hashing is most of the work. */
+SES_CHECKED enum ses_err ses_tx_decode_known(struct ses_tx *tx, const uint8_t *bytes, size_t len,
+                                             const struct ses_hash *id);
 /* The node that a transaction is about; false for a transfer. For types 5 to 8 it is the signer. */
 bool ses_tx_node(const struct ses_tx *tx, struct ses_node_id *node_id);
 /* nonce and fee of the paying account; false for types without. */

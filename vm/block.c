@@ -34,6 +34,7 @@ void ses_undecided_free(struct ses_vm *vm, struct ses_undecided *u)
     if (u != NULL) {
         undo(vm, u);
         ses_buf_free(&u->bytes);
+        ses_buf_free(&u->tx_ids);
         ses_free(u);
     }
 }
@@ -73,18 +74,61 @@ const struct ses_tip *ses_parent_tip(const struct ses_vm *vm, const struct ses_u
 
 /* ---- parse ---- */
 
-static enum ses_err decode_all(const struct ses_block *block, const struct ses_buf *bytes)
+struct part {
+    const uint8_t *at;
+    size_t len;
+    struct ses_hash id;
+    enum ses_err err;
+};
+
+static void decode_one(void *cookie, size_t i)
+{
+    struct part *part = (struct part *)cookie + i;
+    struct ses_tx tx;
+    part->err = ses_tx_decode(&tx, part->at, part->len);
+    part->id = tx.id;
+}
+
+static void run_parallel(const struct ses_vm *vm, void (*task)(void *cookie, size_t i),
+                         void *cookie, size_t cnt)
+{
+    if (vm->parallel != NULL && cnt > 1) {
+        vm->parallel->run(vm->parallel->ctx, task, cookie, cnt);
+        return;
+    }
+    for (size_t i = 0; i < cnt; i++) {
+        task(cookie, i);
+    }
+}
+
+static enum ses_err split(struct part *parts, const struct ses_undecided *u)
 {
     struct ses_reader r;
-    ses_reader_init(&r, bytes->bytes + SES_BLOCK_HEADER_BYTES, bytes->len - SES_BLOCK_HEADER_BYTES);
-    for (uint32_t i = 0; i < block->tx_cnt; i++) {
-        struct ses_tx tx;
-        size_t len = 0;
-        const uint8_t *at = ses_block_next_tx(&r, &len);
-        SES_REQUIRE(at != NULL, SES_ERR_MALFORMED);
-        SES_TRY(ses_tx_decode(&tx, at, len));
+    ses_reader_init(&r, u->bytes.bytes + SES_BLOCK_HEADER_BYTES,
+                    u->bytes.len - SES_BLOCK_HEADER_BYTES);
+    for (uint32_t i = 0; i < u->block.tx_cnt; i++) {
+        parts[i].at = ses_block_next_tx(&r, &parts[i].len);
+        SES_REQUIRE(parts[i].at != NULL, SES_ERR_MALFORMED);
     }
     return SES_OK;
+}
+
+/* Every transaction is well-formed; keeps their ids. */
+static enum ses_err decode_all(const struct ses_vm *vm, struct ses_undecided *u)
+{
+    const uint32_t cnt = u->block.tx_cnt;
+    struct part *parts = ses_alloc(cnt == 0 ? 1 : cnt, sizeof(*parts));
+    SES_REQUIRE(parts != NULL, SES_ERR_MEMORY);
+    enum ses_err err = split(parts, u);
+    if (err == SES_OK) {
+        run_parallel(vm, decode_one, parts, cnt);
+    }
+    for (uint32_t i = 0; err == SES_OK && i < cnt; i++) {
+        err = parts[i].err;
+        err = err != SES_OK ? err : ses_buf_append(&u->tx_ids, parts[i].id.bytes, 32);
+    }
+    ses_free(parts);
+    return err;
 }
 
 static void drop_oldest_parsed(struct ses_vm *vm)
@@ -120,7 +164,7 @@ enum ses_err ses_vm_parse(struct ses_vm *vm, const uint8_t *bytes, size_t len, s
     u->block = block;
     enum ses_err err = ses_buf_append(&u->bytes, bytes, len);
     if (err == SES_OK) {
-        err = decode_all(&u->block, &u->bytes);
+        err = decode_all(vm, u);
     }
     if (err != SES_OK) {
         ses_undecided_free(vm, u);
@@ -303,7 +347,8 @@ static enum ses_err load_checks(const struct ses_vm *vm, struct checks *c,
         size_t len = 0;
         const uint8_t *at = ses_block_next_tx(&r, &len);
         SES_REQUIRE(at != NULL, SES_ERR_MALFORMED);
-        SES_TRY(ses_tx_decode(&c->list[c->cnt].tx, at, len));
+        const struct ses_hash id = ses_undecided_tx_id(u, c->cnt);
+        SES_TRY(ses_tx_decode_known(&c->list[c->cnt].tx, at, len, &id));
         prepare(vm, &u->tip, c, c->cnt);
     }
     return SES_OK;
@@ -311,13 +356,7 @@ static enum ses_err load_checks(const struct ses_vm *vm, struct checks *c,
 
 static enum ses_err run_checks(struct ses_vm *vm, struct checks *c, struct ses_note *note)
 {
-    if (vm->parallel != NULL && c->cnt > 1) {
-        vm->parallel->run(vm->parallel->ctx, check_one, c, c->cnt);
-    } else {
-        for (uint32_t i = 0; i < c->cnt; i++) {
-            check_one(c, i);
-        }
-    }
+    run_parallel(vm, check_one, c, c->cnt);
     for (uint32_t i = 0; i < c->cnt; i++) {
         if (c->list[i].err != SES_OK) {
             ses_note_set(note, "transaction %" PRIu32 " of the block: %s", i,

@@ -13,6 +13,7 @@ static enum ses_err append_tx(struct draft *d, const struct ses_pool_tx *tx)
     ses_put_u32(len, (uint32_t)tx->len);
     SES_TRY(ses_buf_append(&d->u->bytes, len, sizeof(len)));
     SES_TRY(ses_buf_append(&d->u->bytes, tx->bytes, tx->len));
+    SES_TRY(ses_buf_append(&d->u->tx_ids, tx->id.bytes, sizeof(tx->id.bytes)));
     d->tx_cnt++;
     return SES_OK;
 }
@@ -32,7 +33,7 @@ static enum ses_err try_tx(struct draft *d, const struct ses_pool_tx *p, bool *t
     if (d->u->bytes.len + 4 + p->len > d->vm->params.block_max_bytes) {
         return SES_OK;
     }
-    SES_TRY(ses_tx_decode(&tx, p->bytes, p->len));
+    SES_TRY(ses_tx_decode_known(&tx, p->bytes, p->len, &p->id));
     const enum ses_err err = ses_rules_apply(d->vm, &d->u->layer, &d->u->tip, &tx, NULL, NULL);
     if (err != SES_OK) {
         return err == SES_ERR_MEMORY ? SES_ERR_MEMORY : SES_ERR_INVALID;
@@ -49,7 +50,7 @@ static enum ses_err try_duty(struct draft *d, struct ses_pool_tx *p)
     if (d->u->bytes.len + 4 + p->len > d->vm->params.block_max_bytes) {
         return SES_OK;
     }
-    SES_TRY(ses_tx_decode(&tx, p->bytes, p->len));
+    SES_TRY(ses_tx_decode_known(&tx, p->bytes, p->len, &p->id));
     const enum ses_err err = ses_rules_apply(d->vm, &d->u->layer, &d->u->tip, &tx, NULL, NULL);
     if (err == SES_OK) {
         return append_tx(d, p);

@@ -77,18 +77,11 @@ static enum ses_err put_state(struct batch *b, const struct ses_entries *e)
 
 static enum ses_err put_txs(struct batch *b, const struct ses_undecided *u)
 {
-    struct ses_reader r;
     uint8_t value[32 + 8 + 4];
-    ses_reader_init(&r, u->bytes.bytes + SES_BLOCK_HEADER_BYTES,
-                    u->bytes.len - SES_BLOCK_HEADER_BYTES);
     memcpy(value, u->block.id.bytes, 32);
     ses_put_u64(value + 32, u->block.height);
     for (uint32_t i = 0; i < u->block.tx_cnt; i++) {
-        struct ses_hash id;
-        size_t len = 0;
-        const uint8_t *tx = ses_block_next_tx(&r, &len);
-        SES_ASSERT(tx != NULL); /* the block was decoded before */
-        ses_sha256(&id, SES_PARTS(SES_PART(tx, len)));
+        const struct ses_hash id = ses_undecided_tx_id(u, i);
         ses_put_u32(value + 40, i);
         SES_TRY(batch_put(b, SES_STORE_TX, id.bytes, 32, value, sizeof(value)));
     }
@@ -159,7 +152,10 @@ static enum ses_err put_format(struct batch *b, const struct ses_vm *vm,
 enum ses_err ses_ledger_accept(const struct ses_vm *vm, const struct ses_undecided *u)
 {
     struct batch b = {0};
-    enum ses_err err = put_format(&b, vm, u);
+    enum ses_err err = ses_buf_reserve(&b.bytes, 2 * u->bytes.len);
+    if (err == SES_OK) {
+        err = put_format(&b, vm, u);
+    }
     if (err == SES_OK) {
         err = put_block(&b, u);
     }

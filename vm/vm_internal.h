@@ -289,6 +289,7 @@ struct ses_undecided {
     enum ses_block_status status;
     struct ses_block block;
     struct ses_buf bytes;
+    struct ses_buf tx_ids; /* 32 bytes for each transaction, in order */
     /* once verified: */
     struct ses_undecided *parent; /* NULL: the last accepted block */
     struct ses_layer layer;
@@ -485,6 +486,14 @@ SES_CHECKED enum ses_err ses_epoch_genesis(const struct ses_vm *vm, struct ses_t
 struct ses_undecided *ses_undecided_find(const struct ses_vm *vm, const struct ses_hash *id);
 SES_CHECKED enum ses_err ses_undecided_new(struct ses_undecided **out);
 void ses_undecided_free(struct ses_vm *vm, struct ses_undecided *u);
+/* Id of transaction `index` of the block. */
+static inline struct ses_hash ses_undecided_tx_id(const struct ses_undecided *u, uint32_t index)
+{
+    struct ses_hash id;
+    SES_ASSERT((size_t)(index + 1) * 32 <= u->tx_ids.len);
+    memcpy(id.bytes, u->tx_ids.bytes + (size_t)index * 32, 32);
+    return id;
+}
 /* Unlinks and frees. */
 void ses_undecided_drop(struct ses_vm *vm, struct ses_undecided *u);
 /* Starts u->tip above its parent at `timestamp`; runs the transition if there is one. */
