@@ -86,7 +86,7 @@ static enum ses_err list_segments(const struct ses_store *store, struct ses_grov
     const uint64_t from_ms = live ? 0 : ses_epoch_start_ms(&store->p.times, view->key.epoch + 2);
     for (uint32_t i = 0; i < c->segs.used; i++) {
         const struct ses_seg *seg = ses_catalog_seg(c, i);
-        struct ses_segment_id id;
+        struct ses_segment_id id = {{0}};
         struct ses_grove_seg *added;
         if (seg->used && seg->entry_cnt > 0 && seg->expires_ms >= from_ms) {
             ses_segment_encode(id.bytes, &seg->id);
@@ -100,7 +100,7 @@ static enum ses_err take_sum(struct ses_grove_view *view, struct ses_reader *r)
 {
     struct ses_segment_id id;
     struct ses_grove_seg *seg;
-    struct ses_sum sum;
+    struct ses_sum sum = {0};
     ses_read_bytes(r, id.bytes, sizeof id.bytes);
     ses_read_bytes(r, sum.hash.bytes, sizeof sum.hash.bytes);
     sum.count = ses_read_u64(r);

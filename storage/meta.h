@@ -61,7 +61,8 @@ SES_CHECKED enum ses_err
 ses_meta_each_snapshot(struct ses_meta *meta,
                        enum ses_err (*each)(void *cookie, const struct ses_snapshot *snapshot),
                        void *cookie);
-SES_CHECKED enum ses_err ses_meta_drop_snapshot(struct ses_meta *meta, uint64_t epoch);
+/* Those up to and including `last`. */
+SES_CHECKED enum ses_err ses_meta_drop_snapshots(struct ses_meta *meta, uint64_t last);
 
 /* ---- commitments ---- */
 /* Stores it unless there is one for the epoch; *out, whose bytes are the caller's, is what stands

@@ -105,10 +105,10 @@ static enum ses_err run_with(sqlite3 *db, const char *sql, uint64_t epoch)
     return err;
 }
 
-enum ses_err ses_meta_drop_snapshot(struct ses_meta *meta, uint64_t epoch)
+enum ses_err ses_meta_drop_snapshots(struct ses_meta *meta, uint64_t last)
 {
     sqlite3 *db = ses_meta_lock(meta);
-    const enum ses_err err = run_with(db, "DELETE FROM snapshot WHERE epoch = ?1", epoch);
+    const enum ses_err err = run_with(db, "DELETE FROM snapshot WHERE epoch <= ?1", last);
     ses_meta_unlock(meta);
     return err;
 }

@@ -41,7 +41,7 @@ static enum ses_err open_chunk(struct ses_chunk *out, const struct ses_record_co
     ses_mt_path(path, &path_cnt, hashes, cnt, number);
     SES_ASSERT(path_cnt <= SES_CHUNK_PATH_MAX);
     const uint32_t left = len - number * SES_CHUNK_BYTES;
-    out->bytes = record->payload + number * SES_CHUNK_BYTES;
+    out->bytes = record->payload + (size_t)number * SES_CHUNK_BYTES;
     out->len = (uint16_t)(left < SES_CHUNK_BYTES ? left : SES_CHUNK_BYTES);
     out->path_cnt = (uint8_t)path_cnt;
     memcpy(out->path, path, path_cnt * sizeof *path);

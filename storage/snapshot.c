@@ -9,7 +9,7 @@ static enum ses_err remember(struct ses_store *store, const struct ses_snapshot 
     uint32_t at = store->snapshot_cnt;
     if (store->snapshot_cnt == SES_SNAPSHOTS_MAX) { /* a clock that was set back: the least goes */
         SES_REQUIRE(s->epoch > store->snapshots[0].epoch, SES_ERR_FULL);
-        SES_TRY(ses_meta_drop_snapshot(store->meta, store->snapshots[0].epoch));
+        SES_TRY(ses_meta_drop_snapshots(store->meta, store->snapshots[0].epoch));
         memmove(store->snapshots, store->snapshots + 1, (at - 1) * sizeof *s);
         at = --store->snapshot_cnt;
     }
@@ -69,7 +69,7 @@ void ses_snapshots_expire(struct ses_store *store, uint64_t now_ms)
 {
     while (store->snapshot_cnt > 0 &&
            !ses_snapshot_open(store, store->snapshots[0].epoch + 1, now_ms)) {
-        const enum ses_err err = ses_meta_drop_snapshot(store->meta, store->snapshots[0].epoch);
+        const enum ses_err err = ses_meta_drop_snapshots(store->meta, store->snapshots[0].epoch);
         if (err != SES_OK) {
             ses_logf(store->p.log, SES_LOG_WARN, "storage", "a snapshot stays in meta.db: %s",
                      ses_err_text(err));

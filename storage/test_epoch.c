@@ -232,6 +232,111 @@ static void test_lost_meta(void)
     end();
 }
 
+/* Records that were committed to are gone, as from a restored disk: what they were in cannot be
+ * opened, everything else can. */
+static void test_lost_records(void)
+{
+    char path[300];
+    struct ses_view view;
+    struct ses_forest_range range = {0};
+    uint64_t epoch = 0;
+    begin();
+    TAP_ERR(SES_OK, kit_open(&kit));
+    for (uint32_t n = 0; n < PUTS; n++) {
+        TAP_ERR(SES_OK, ask_put(&kit, &records[n].record, &records[n].ids, NULL, &epoch));
+    }
+    TAP_ERR(SES_OK, ses_store_seal(kit.store, EPOCH));
+    ask_snapshot(&kit, &ask, EPOCH, 0, 1);
+    const struct ses_snapshot s = ask.snapshot;
+    TAP_EQ(PUTS, s.count);
+    kit_close(&kit);
+    SES_ASSERT(snprintf(path, sizeof path, "%s/idx", kit.root) > 0);
+    kit_remove_tree(path);
+    SES_ASSERT(snprintf(path, sizeof path, "seg/2/%u.log", (unsigned)records[1].ids.segment.hour) >
+               0);
+    uint64_t len = 0;
+    const uint8_t *bytes = test_disk_bytes(disk, path, &len);
+    TAP_MUST(bytes != NULL && len > 500);
+    test_disk_put(disk, path, bytes, len / 2);
+    TAP_ERR(SES_OK, kit_open(&kit));
+    ask_snapshot(&kit, &ask, EPOCH, 0, 1);
+    TAP_BYTES(s.root.bytes, ask.snapshot.root.bytes, 32); /* it stays what was committed to */
+    ask_view_of(&view, EPOCH);
+    memset(range.high.bytes, 0xff, sizeof range.high.bytes);
+    const struct ses_forest_question question = {.ranges = &range, .range_cnt = 1};
+    for (uint32_t n = 0; n < 3; n++) { /* classes 1, 2, 3 */
+        ses_segment_encode(range.segment.bytes, &records[n].ids.segment);
+        ask_prove(&kit, &ask, &view, &question);
+        TAP_ERR(n == 1 ? SES_ERR_CHECKSUM : SES_OK, ask.err);
+        struct ses_opened opened;
+        if (n != 1) {
+            TAP_ERR(SES_OK,
+                    ses_forest_check(&opened, &s.root, 0, EPOCH, ask.bytes.bytes, ask.bytes.len));
+        }
+    }
+    /* no record of a segment is left: the same */
+    kit_close(&kit);
+    test_disk_put(disk, path, bytes, 0);
+    SES_ASSERT(snprintf(path, sizeof path, "%s/idx", kit.root) > 0);
+    kit_remove_tree(path);
+    TAP_ERR(SES_OK, kit_open(&kit));
+    ses_segment_encode(range.segment.bytes, &records[1].ids.segment);
+    ask_prove(&kit, &ask, &view, &question);
+    TAP_ERR(SES_ERR_CHECKSUM, ask.err);
+    end();
+}
+
+/* More epochs than are remembered: the last ones count. */
+static void test_many_snapshots(void)
+{
+    struct ses_snapshot s;
+    begin();
+    TAP_ERR(SES_OK, kit_open(&kit));
+    for (uint64_t e = EPOCH; e < EPOCH + 12; e++) {
+        TAP_ERR(SES_OK, ses_store_seal(kit.store, (int64_t)e));
+        ask_snapshot(&kit, &ask, e, 0, 1);
+        TAP_ERR(SES_OK, ask.err);
+    }
+    for (int i = 0; i < 2; i++) {
+        TAP_ERR(SES_ERR_NOT_FOUND, ses_store_snapshot_get(kit.store, &s, EPOCH + 3));
+        TAP_ERR(SES_OK, ses_store_snapshot_get(kit.store, &s, EPOCH + 4));
+        TAP_ERR(SES_OK, ses_store_snapshot_get(kit.store, &s, EPOCH + 11));
+        restart();
+    }
+    ask_snapshot(&kit, &ask, EPOCH, 0, 1); /* older than all of them */
+    TAP_ERR(SES_ERR_FULL, ask.err);
+    end();
+}
+
+/* The disk fails while more waits than one batch holds: everybody hears of it. */
+static void test_failure_with_a_queue(void)
+{
+    enum { MANY = 400 };
+    static struct kit_put many[MANY];
+    struct kit_put again;
+    begin();
+    TAP_ERR(SES_OK, kit_open(&kit));
+    test_disk_fail_sync_at(disk, 1);
+    for (uint32_t n = 0; n < MANY; n++) {
+        struct kit_record r;
+        owner_record(&r, &owner, 1000 + n, KIT_NOW_MS, 2, 20);
+        kit_put_start(&kit, &many[n], &r, KIT_REPLICA);
+        if (n == MANY - 1) {
+            kit_put_start(&kit, &again, &r, KIT_REPLICA);
+        }
+        kit_record_free(&r);
+    }
+    TAP_OK(test_loop_run(kit.loop, NULL));
+    for (uint32_t n = 0; n < MANY; n++) {
+        TAP_OK(many[n].done);
+        TAP_ERR(SES_ERR_IO, many[n].err);
+    }
+    TAP_ERR(SES_ERR_IO, again.err);
+    TAP_EQ(1, kit.fatal_cnt);
+    kit_abandon(&kit);
+    end();
+}
+
 static void test_snapshots_go(void)
 {
     begin();
@@ -479,6 +584,9 @@ int main(void)
     TAP_RUN(test_one_commitment);
     TAP_RUN(test_lost_meta);
     TAP_RUN(test_snapshots_go);
+    TAP_RUN(test_lost_records);
+    TAP_RUN(test_many_snapshots);
+    TAP_RUN(test_failure_with_a_queue);
     TAP_RUN(test_power_loss);
     TAP_RUN(test_no_space);
     TAP_RUN(test_delete_in_flight);

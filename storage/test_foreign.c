@@ -162,6 +162,22 @@ static void test_drop_all(void)
     end();
 }
 
+/* More views than are kept, again and again: each is made anew. */
+static void test_many_views(void)
+{
+    begin();
+    put_all();
+    for (int round = 0; round < 2; round++) {
+        for (uint32_t swarm = 0; swarm < 32; swarm++) {
+            const struct ses_view view = {SES_EPOCH_LIVE, swarm, 32};
+            (void)check_view(&view, &view);
+        }
+    }
+    const struct ses_view odd = {SES_EPOCH_LIVE, 0, 3};
+    TAP_ERR(SES_ERR_INVALID, ses_store_segments(kit.store, &odd, 0, NULL, NULL));
+    end();
+}
+
 /* ---- bulk ---- */
 static void test_bulk(void)
 {
@@ -291,6 +307,7 @@ int main(void)
 {
     TAP_RUN(test_split);
     TAP_RUN(test_drop_all);
+    TAP_RUN(test_many_views);
     TAP_RUN(test_bulk);
     TAP_RUN(test_damage);
     return tap_done();
