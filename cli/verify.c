@@ -157,8 +157,8 @@ static void print_text(const struct verify_show *s, const struct ses_client_veri
     printf("Epoch %llu, swarm %u: %u records in the inbox, %u of %u nodes complete (%u have to "
            "be).\n",
            (unsigned long long)r->epoch, r->swarm, r->records, r->complete, r->members, r->wanted);
-    fwrite(s->text.bytes, 1, s->text.len, stdout);
-    fwrite(s->found.bytes, 1, s->found.len, stdout);
+    printf("%.*s%.*s", (int)s->text.len, s->text.len > 0 ? (const char *)s->text.bytes : "",
+           (int)s->found.len, s->found.len > 0 ? (const char *)s->found.bytes : "");
     if (s->finding_cnt > FINDINGS_SHOWN) {
         printf("  ... and %u more (--json shows all)\n", s->finding_cnt - FINDINGS_SHOWN);
     }

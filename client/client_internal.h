@@ -251,8 +251,9 @@ SES_CHECKED enum ses_err ses_client_publish(struct ses_client *c, const char *na
 /* Publishes again what is older than 7 days; `first`: also what never was. Only logs errors. */
 void ses_client_keep_card(struct ses_client *c, bool first);
 
-/* outbox_files.c: <profile>/outbox/<uuid> while it is pending, then <profile>/done/<uuid> */
-enum ses_outbox_folder { SES_OUTBOX_PENDING, SES_OUTBOX_DONE };
+/* outbox_files.c: <profile>/outbox/<uuid> while it is pending, then <profile>/done/<uuid>; an empty
+ * <profile>/owed/<uuid> as long as the receipts of a stored one are not here */
+enum ses_outbox_folder { SES_OUTBOX_PENDING, SES_OUTBOX_DONE, SES_OUTBOX_OWED };
 /* A finished item is moved to the other folder. */
 SES_CHECKED enum ses_err ses_outbox_save(struct ses_client *c, struct ses_outbox_item *item,
                                          uint64_t lease_until_ms, struct ses_note *note);
@@ -262,6 +263,8 @@ SES_CHECKED enum ses_err ses_outbox_load(struct ses_client *c, enum ses_outbox_f
 /* Appends the uuids, 16 bytes each. */
 SES_CHECKED enum ses_err ses_outbox_list(struct ses_client *c, enum ses_outbox_folder folder,
                                          struct ses_buf *out, struct ses_note *note);
+/* Its receipts are here, or will never be. */
+void ses_outbox_settle(struct ses_client *c, const uint8_t uuid[16]);
 /* Removes what was finished 7 days ago; looks once an hour. */
 void ses_outbox_sweep(struct ses_client *c);
 /* Loads it if it is due (or `now`) and nobody works on it, and marks it as being worked on;
@@ -291,7 +294,8 @@ SES_CHECKED enum ses_err ses_client_count(struct ses_client *c, const struct ses
                                           uint32_t *quorum, uint32_t *asked, struct ses_buf *raw,
                                           struct ses_note *note);
 
-/* Fetches and keeps the receipts of a stored item, unless they are kept already. */
+/* Fetches and keeps the receipts of a stored item, unless they are kept already or it has expired.
+ * ERR_AGAIN: fewer than a quorum gave theirs; ERR_NOT_FOUND: a quorum has none. */
 SES_CHECKED enum ses_err ses_client_keep_receipts(struct ses_client *c,
                                                   const struct ses_outbox_item *item,
                                                   struct ses_note *note);

@@ -74,7 +74,7 @@ static enum ses_err fill(struct ses_client *c, const struct ses_client_config *c
 
 static enum ses_err make_folders(struct ses_client *c, struct ses_note *note)
 {
-    static const char *const folders[] = {"outbox", "done", "receipts"};
+    static const char *const folders[] = {"outbox", "done", "owed", "receipts"};
     char path[SES_PATH_MAX];
     SES_TRY(ses_dir_make(c->profile, note));
     for (size_t i = 0; i < SES_COUNT(folders); i++) {

@@ -15,7 +15,8 @@
 
 #define SWEEP_EVERY_MS 3600000u
 
-static const char *const folders[] = {[SES_OUTBOX_PENDING] = "outbox", [SES_OUTBOX_DONE] = "done"};
+static const char *const folders[] = {
+    [SES_OUTBOX_PENDING] = "outbox", [SES_OUTBOX_DONE] = "done", [SES_OUTBOX_OWED] = "owed"};
 
 static enum ses_err item_path(const struct ses_client *c, enum ses_outbox_folder folder,
                               const uint8_t uuid[16], char out[SES_PATH_MAX], struct ses_note *note)
@@ -30,6 +31,27 @@ static enum ses_err item_path(const struct ses_client *c, enum ses_outbox_folder
 static bool finished(const struct ses_outbox_item *item)
 {
     return item->state == SES_OUTBOX_STORED || item->state == SES_OUTBOX_FAILED;
+}
+
+/* Its receipts are to be fetched: an empty file says so, until ses_outbox_settle. */
+static enum ses_err mark_owed(struct ses_client *c, const uint8_t uuid[16], struct ses_note *note)
+{
+    char path[SES_PATH_MAX];
+    SES_TRY(item_path(c, SES_OUTBOX_OWED, uuid, path, note));
+    const int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return ses_errno_note(note, errno, "create", path);
+    }
+    (void)close(fd);
+    return SES_OK;
+}
+
+void ses_outbox_settle(struct ses_client *c, const uint8_t uuid[16])
+{
+    char path[SES_PATH_MAX];
+    if (item_path(c, SES_OUTBOX_OWED, uuid, path, NULL) == SES_OK) {
+        (void)unlink(path);
+    }
 }
 
 /* A crash before this leaves a finished item in outbox/: the next one who looks moves it. */
@@ -55,6 +77,9 @@ enum ses_err ses_outbox_save(struct ses_client *c, struct ses_outbox_item *item,
     item->next_ms = next_ms;
     if (err == SES_OK) {
         err = ses_file_save(path, OUTBOX_MAGIC, &bytes, note);
+    }
+    if (err == SES_OK && item->state == SES_OUTBOX_STORED) {
+        err = mark_owed(c, item->uuid, note);
     }
     if (err == SES_OK && finished(item)) {
         err = move_done(c, item->uuid, note);

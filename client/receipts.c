@@ -179,6 +179,8 @@ enum ses_err ses_client_keep_receipts(struct ses_client *c, const struct ses_out
     enum ses_err err = ses_client_count(c, &want, nodes, &cnt, &quorum, &asked, &raw, note);
     if (err == SES_OK && cnt >= quorum) {
         err = ses_receipts_keep(c, &item->id, &raw, note);
+    } else if (err == SES_OK) { /* a quorum that knows nothing: it was deleted */
+        err = cnt == 0 && asked >= quorum ? SES_ERR_NOT_FOUND : SES_ERR_AGAIN;
     }
     ses_buf_free(&raw);
     return err;

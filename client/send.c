@@ -224,6 +224,29 @@ static unsigned count_left(struct ses_client *c, const struct ses_buf *uuids)
     return left;
 }
 
+/* Receipts of what was stored; what fails is tried again by the next call. */
+static enum ses_err collect_receipts(struct ses_client *c, uint64_t end_ms, struct ses_note *note)
+{
+    struct ses_buf uuids = {0};
+    enum ses_err err = ses_outbox_list(c, SES_OUTBOX_OWED, &uuids, note);
+    for (size_t at = 0; err == SES_OK && at < uuids.len && ses_mono_ms() < end_ms; at += 16) {
+        struct ses_outbox_item item;
+        struct ses_note why = {0};
+        enum ses_err kept = ses_outbox_load(c, SES_OUTBOX_DONE, uuids.bytes + at, &item, &why);
+        if (kept == SES_OK) {
+            kept = ses_client_keep_receipts(c, &item, &why);
+            ses_outbox_free(&item);
+        }
+        if (kept == SES_OK || kept == SES_ERR_NOT_FOUND || kept == SES_ERR_MALFORMED) {
+            ses_outbox_settle(c, uuids.bytes + at);
+        } else if (kept == SES_ERR_CLOSED || kept == SES_ERR_MEMORY) {
+            err = kept;
+        }
+    }
+    ses_buf_free(&uuids);
+    return err;
+}
+
 enum ses_err ses_client_flush_due(struct ses_client *c, bool now, unsigned *left,
                                   struct ses_note *note)
 {
@@ -244,7 +267,7 @@ enum ses_err ses_client_flush_due(struct ses_client *c, bool now, unsigned *left
     }
     *left = count_left(c, &uuids);
     ses_buf_free(&uuids);
-    return err;
+    return err == SES_OK ? collect_receipts(c, end_ms, note) : err;
 }
 
 void ses_client_sent_of(struct ses_client_sent *out, const struct ses_outbox_item *item)
