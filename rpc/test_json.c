@@ -230,6 +230,90 @@ static void test_epoch_round_trip(void)
     json_decref(json);
 }
 
+/* ---- duties ---- */
+
+static void random_owed(struct ses_owed *o, bool demand)
+{
+    memset(o, 0, sizeof *o);
+    o->kind = demand ? SES_OWED_DEMAND : SES_OWED_AUDIT;
+    o->chunk_draw = ses_random_u64(tap_random());
+    if (demand) {
+        ses_random_fill(tap_random(), &o->segment, sizeof o->segment);
+        ses_random_fill(tap_random(), &o->key, sizeof o->key);
+    } else {
+        o->position = ses_random_u64(tap_random());
+    }
+}
+
+static void test_duty_round_trip(void)
+{
+    for (int i = 0; i < 50; i++) {
+        struct ses_duty want = {.epoch = ses_random_u64(tap_random()),
+                                .committed = i % 2 == 0,
+                                .responded = i % 3 == 0,
+                                .shown = (uint8_t)(i % 64),
+                                .owed_cnt = (uint32_t)i % (SES_OWED_MAX + 1),
+                                .demanded_cnt = (uint32_t)i % (SES_DEMANDS_MAX + 1)};
+        struct ses_duty got;
+        struct ses_note note = {0};
+        ses_random_fill(tap_random(), &want.node_id, sizeof want.node_id);
+        for (uint32_t k = 0; k < want.owed_cnt; k++) {
+            random_owed(&want.owed[k], k % 2 == 1);
+        }
+        for (uint32_t k = 0; k < want.demanded_cnt; k++) {
+            random_owed(&want.demanded[k], true);
+            want.demanded[k].chunk_draw = 0; /* not drawn yet */
+        }
+        want.has_root = i % 5 != 0;
+        if (want.has_root) {
+            want.root = (struct ses_committed){.node_id = want.node_id,
+                                               .epoch = (uint64_t)i,
+                                               .swarm = 5,
+                                               .num_swarms = 8,
+                                               .count = ses_random_u64(tap_random()),
+                                               .bytes = ses_random_u64(tap_random())};
+            ses_random_fill(tap_random(), &want.root.root, 32);
+        }
+        json_t *json = ses_json_duty(&want);
+        TAP_MUST(json != NULL);
+        TAP_ERR(SES_OK, ses_json_read_duty(json, &got, &note));
+        json_t *again = ses_json_duty(&got);
+        TAP_OK(json_equal(json, again) == 1);
+        TAP_OK(got.shown == want.shown && got.owed_cnt == want.owed_cnt);
+        TAP_BYTES(want.root.root.bytes, got.root.root.bytes, 32);
+        json_decref(json);
+        json_decref(again);
+    }
+}
+
+static void test_judgement_round_trip(void)
+{
+    for (unsigned i = 0; i < 64; i++) {
+        const struct ses_judgement want = {.node_id = {{(uint8_t)i}},
+                                           .epoch = i,
+                                           .causes = (uint8_t)i,
+                                           .flags = (uint8_t)(i % 32),
+                                           .lacking = (uint8_t)(63 - i),
+                                           .tested = (uint16_t)(i * 1000),
+                                           .answered = 7,
+                                           .reached = 3,
+                                           .slashed = UINT64_MAX - i};
+        struct ses_judgement got;
+        struct ses_note note = {0};
+        json_t *json = ses_json_judgement(&want);
+        TAP_MUST(json != NULL);
+        TAP_ERR(SES_OK, ses_json_read_judgement(json, &got, &note));
+        TAP_OK(got.causes == want.causes && got.flags == want.flags && got.tested == want.tested);
+        TAP_OK(got.lacking == want.lacking && got.slashed == want.slashed && got.epoch == i);
+        json_object_set_new(json, "tested", json_integer(65536));
+        TAP_ERR(SES_ERR_INVALID, ses_json_read_judgement(json, &got, &note));
+        json_object_set_new(json, "tested", json_integer(1));
+        json_array_append_new(json_object_get(json, "causes"), json_string("weather"));
+        TAP_ERR(SES_ERR_INVALID, ses_json_read_judgement(json, &got, &note));
+        json_decref(json);
+    }
+}
+
 int main(void)
 {
     TAP_RUN(test_numbers);
@@ -240,5 +324,7 @@ int main(void)
     TAP_RUN(test_row_round_trip);
     TAP_RUN(test_endpoint_is_bounded);
     TAP_RUN(test_epoch_round_trip);
+    TAP_RUN(test_duty_round_trip);
+    TAP_RUN(test_judgement_round_trip);
     return tap_done();
 }

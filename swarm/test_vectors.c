@@ -362,6 +362,39 @@ static void test_registry_root(void)
     net_free(&net);
 }
 
+/* Draws of the model: a position that comes twice is owed once, with its first chunk. */
+static void test_audit(void)
+{
+    const json_t *list = section("audit");
+    TAP_OK(json_array_size(list) >= 3);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *want = json_array_get(list, i);
+        const json_t *positions = json_object_get(want, "leaf_index");
+        const json_t *draws = json_object_get(want, "chunk_draw");
+        struct ses_committed root_of = {.count = number(want, "count")};
+        struct ses_owed owed[SES_OWED_MAX];
+        struct ses_hash seed;
+        struct ses_node_id id;
+        hex32(&seed, want, "seed");
+        hex32(&root_of.root, want, "root");
+        const char *text = json_string_value(json_object_get(want, "node_id"));
+        TAP_MUST(text != NULL && ses_hex_decode(id.bytes, sizeof(id.bytes), text) == SES_OK);
+        const uint32_t cnt = ses_owed_list(owed, &seed, &id, &root_of, 2, NULL, 0);
+        uint32_t at = 0;
+        for (size_t j = 0; j < json_array_size(positions); j++) {
+            const double position = json_real_value(json_array_get(positions, j));
+            const double chunk = json_real_value(json_array_get(draws, j)); /* to 53 bits */
+            if (j == 1 && position == json_real_value(json_array_get(positions, 0))) {
+                continue;
+            }
+            TAP_MUST(at < cnt);
+            TAP_OK((double)owed[at].position == position && (double)owed[at].chunk_draw == chunk);
+            at++;
+        }
+        TAP_EQ(at, cnt);
+    }
+}
+
 int main(void)
 {
     load();
@@ -371,6 +404,7 @@ int main(void)
     TAP_RUN(test_seed);
     TAP_RUN(test_inbox);
     TAP_RUN(test_registry_root);
+    TAP_RUN(test_audit);
     json_decref(root);
     return tap_done();
 }
