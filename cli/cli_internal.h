@@ -37,14 +37,18 @@ struct cli_command {
 extern const struct cli_command cli_id_commands[];
 extern const struct cli_command cli_message_commands[];
 extern const struct cli_command cli_inbox_commands[];
-extern const struct cli_command cli_verify_commands[];
-extern const struct cli_command cli_demand_commands[];
 extern const struct cli_command cli_chain_commands[];
 extern const struct cli_command cli_node_commands[];
 extern const struct cli_command cli_audit_commands[];
 extern const struct cli_command cli_audit_forest_commands[];
 extern const struct cli_command cli_file_commands[];
 extern const struct cli_command cli_devnet_commands[];
+
+/* Listed with the inbox (verify.c, demand.c). */
+cli_fn cli_verify;
+cli_fn cli_demand;
+extern const struct ses_config_key cli_verify_keys[];
+extern const struct ses_config_key cli_demand_keys[];
 
 /* ---- output (output.c) ---- */
 /* Sets the note and returns `err`. */

@@ -6,8 +6,8 @@
 #define KEYS_MAX 48u
 
 static const struct cli_command *const tables[] = {
-    cli_id_commands,           cli_message_commands, cli_inbox_commands,  cli_verify_commands,
-    cli_demand_commands,       cli_chain_commands,   cli_node_commands,   cli_audit_commands,
+    cli_id_commands,           cli_message_commands, cli_inbox_commands,
+    cli_chain_commands,        cli_node_commands,    cli_audit_commands,
     cli_audit_forest_commands, cli_file_commands,    cli_devnet_commands,
 };
 

@@ -283,7 +283,7 @@ static enum ses_err demand_run(struct demand *d)
     return verdict(d);
 }
 
-static enum ses_err demand(struct cli *cli)
+enum ses_err cli_demand(struct cli *cli)
 {
     struct demand *d = ses_alloc(1, sizeof *d);
     SES_REQUIRE(d != NULL, SES_ERR_MEMORY);
@@ -300,15 +300,9 @@ static enum ses_err demand(struct cli *cli)
     return err;
 }
 
-static const struct ses_config_key demand_keys[] = {
+const struct ses_config_key cli_demand_keys[] = {
     {"node", NULL, "the node whose receipt is meant, if several signed", false},
     {"wait", "false", "until the node has shown the record, or missed", true},
     {"owner-file", NULL, "identity file that pays the fee (default: the profile's)", false},
-    {0},
-};
-
-const struct cli_command cli_demand_commands[] = {
-    {"demand", "RECEIPT|ID", "make a node show on chain what it signed a receipt for, or pay",
-     "session demand 9f2c... --node NodeID-... --wait", 1, 1, demand, demand_keys},
     {0},
 };

@@ -220,7 +220,7 @@ static enum ses_err verify_run(struct cli *cli, struct verify_show *s)
     return err;
 }
 
-static enum ses_err verify(struct cli *cli)
+enum ses_err cli_verify(struct cli *cli)
 {
     struct verify_show show = {.cli = cli, .nodes = json_array(), .findings = json_array()};
     const enum ses_err err = verify_run(cli, &show);
@@ -231,14 +231,8 @@ static enum ses_err verify(struct cli *cli)
     return err;
 }
 
-static const struct ses_config_key verify_keys[] = {
+const struct ses_config_key cli_verify_keys[] = {
     {"epoch", NULL, "check the commitments of this epoch (default: the last complete one)", false},
     {"since", NULL, "only records since then: an age (7d, 12h) or a time (2026-11-20)", false},
-    {0},
-};
-
-const struct cli_command cli_verify_commands[] = {
-    {"verify", "", "check that every node of your swarm holds all of your inbox",
-     "session verify --since 7d", 0, 0, verify, verify_keys},
     {0},
 };

@@ -334,7 +334,7 @@ static void test_noise_to_handlers(void)
     ses_writer_init(&writer, good, sizeof good);
     ses_store_put_write(&writer, &put);
     static const enum ses_proto protos[] = {SES_PROTO_STORE, SES_PROTO_RETRIEVE, SES_PROTO_INFO,
-                                            SES_PROTO_REGISTRY};
+                                            SES_PROTO_REGISTRY, SES_PROTO_DELETE};
     uint32_t answered = 0;
     for (int i = 0; i < 2000; i++) {
         char address[32];
@@ -342,7 +342,8 @@ static void test_noise_to_handlers(void)
         snprintf(address, sizeof address, "198.51.100.%d:1", i % 250);
         struct world_net *client = i % 250 == 0 ? world_client(w, address) : w->nets;
         const size_t len = noise(w, good, writer.len, bad, sizeof bad);
-        world_ask(w, client, 0, protos[ses_random_below(w->random, 4)], NULL, bad, len, &reply);
+        world_ask(w, client, 0, protos[ses_random_below(w->random, SES_COUNT(protos))], NULL, bad,
+                  len, &reply);
         answered += world_wait(w, &reply, 60000) ? 1 : 0;
         ses_buf_free(&reply.body);
     }

@@ -3,11 +3,11 @@
  *
  * Input: u8 kind, u16 length, bytes; repeated. Kind: 0..3 a request (store, retrieve, info,
  * registry), 4 a frame on a replicate flow, 5 on a watch flow, 6 opens both anew, 7 lets a minute
- * pass, 8 a probe from the member. */
+ * pass, 8 a probe from the member, 9 a delete, 10 a retrieve by the owner of the inbox it names. */
 #include <string.h>
 
 #include "base/tap.h"
-#include "daemon/test_world.h"
+#include "daemon/test_post.h"
 #include "fuzz/fuzz.h"
 
 #define REQUESTS_MAX 64u
@@ -17,10 +17,12 @@ static struct {
     struct world *world;
     struct world_net *client, *thief;
     struct world_flow flows[2];
+    struct ses_identity *owner;
 } fuzz;
 
 static void at_end(void)
 {
+    ses_identity_free(fuzz.owner);
     world_free(fuzz.world);
 }
 
@@ -45,20 +47,37 @@ static void begin(void)
     fuzz.client = world_client(fuzz.world, "192.0.2.1:1");
     fuzz.thief = world_client(fuzz.world, "192.0.2.2:1");
     world_pose_as(fuzz.world, fuzz.thief, 1);
+    fuzz.owner = post_person(fuzz.world, 1, 0);
     atexit(at_end);
 }
 
-static void request(struct world_net *from, enum ses_proto proto, const uint8_t *bytes, size_t len)
+static void request(struct world_net *from, enum ses_proto proto, const struct ses_identity *login,
+                    const uint8_t *bytes, size_t len)
 {
     struct world_reply reply;
     struct ses_reader r;
     struct ses_refusal refusal;
     bool ok;
-    world_ask(fuzz.world, from, 0, proto, NULL, bytes, len, &reply);
+    world_ask(fuzz.world, from, 0, proto, login, bytes, len, &reply);
     const bool answered = world_wait(fuzz.world, &reply, 60000);
     SES_ASSERT(answered && reply.err == SES_OK);
     SES_ASSERT(ses_response_begin(&r, reply.body.bytes, reply.body.len, &ok, &refusal) == SES_OK);
     ses_buf_free(&reply.body);
+}
+
+/* Version and op, then the inbox: the owner's, so that the rest of the request is looked at. */
+static void by_owner(const uint8_t *bytes, size_t len)
+{
+    struct ses_hash inbox;
+    uint8_t *own = ses_alloc(len + 1, 1);
+    SES_ASSERT(own != NULL);
+    memcpy(own, bytes, len);
+    if (len >= 2 + sizeof inbox.bytes) {
+        post_inbox_of(&inbox, fuzz.owner);
+        memcpy(own + 2, inbox.bytes, sizeof inbox.bytes);
+    }
+    request(fuzz.client, SES_PROTO_RETRIEVE, fuzz.owner, own, len);
+    ses_free(own);
 }
 
 static void frame(struct world_flow *flow, const uint8_t *bytes, size_t len)
@@ -75,9 +94,13 @@ static void one(uint8_t kind, const uint8_t *bytes, size_t len)
     static const enum ses_proto protos[] = {SES_PROTO_STORE, SES_PROTO_RETRIEVE, SES_PROTO_INFO,
                                             SES_PROTO_REGISTRY};
     if (kind < 4) {
-        request(fuzz.client, protos[kind], bytes, len);
+        request(fuzz.client, protos[kind], NULL, bytes, len);
     } else if (kind == 8) {
-        request(fuzz.thief, SES_PROTO_PROBE, bytes, len);
+        request(fuzz.thief, SES_PROTO_PROBE, NULL, bytes, len);
+    } else if (kind == 9) {
+        request(fuzz.client, SES_PROTO_DELETE, NULL, bytes, len);
+    } else if (kind == 10) {
+        by_owner(bytes, len);
     } else if (kind < 6) {
         frame(&fuzz.flows[kind - 4], bytes, len);
     } else if (kind == 6) {
@@ -96,7 +119,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     open_flows();
     ses_reader_init(&r, data, size);
     for (unsigned i = 0; i < REQUESTS_MAX && r.left > 0; i++) {
-        const uint8_t kind = ses_read_u8(&r) % 9;
+        const uint8_t kind = ses_read_u8(&r) % 11;
         const uint16_t len = ses_read_u16(&r);
         const uint8_t *bytes = ses_read_view(&r, len);
         if (r.err != SES_OK) {
