@@ -268,6 +268,26 @@ static void log_stats(struct ses_daemon *d)
     }
 }
 
+/* What expires is gone: a clock that ran ahead of the chain by more than an epoch is not believed
+ * with it while the chain answers. (Readers go by the clock: they only wait until it is right.) */
+static bool clock_ran_ahead(const struct ses_daemon *d)
+{
+    return d->follow.ok &&
+           ses_epoch_at(&d->times, ses_daemon_now(d) / 1000) > d->follow.head.epoch + 1;
+}
+
+static void expire(struct ses_daemon *d)
+{
+    if (clock_ran_ahead(d)) {
+        ses_logf(d->p.log, SES_LOG_WARN, MODULE,
+                 "this machine's clock is ahead of the chain by epochs: nothing expires until it is "
+                 "right");
+        return;
+    }
+    ses_debts_expire(d);
+    ses_store_expire(d->p.store);
+}
+
 static void tick(void *cookie)
 {
     struct ses_daemon *d = cookie;
@@ -277,8 +297,7 @@ static void tick(void *cookie)
     ses_watch_check(d);
     ses_debts_reload(d);
     if (d->tick_cnt % EXPIRE_TICKS == 0) {
-        ses_debts_expire(d);
-        ses_store_expire(d->p.store);
+        expire(d);
         log_stats(d);
     }
     if (d->closing ||

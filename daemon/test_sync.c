@@ -136,6 +136,28 @@ static void test_away(void)
 }
 
 /* Nobody to compare with: nothing can be missing. */
+/* A clock that jumps by weeks takes nothing away while the chain tells the time. */
+static void test_clock_ahead(void)
+{
+    struct world *w = world_new(3, 1);
+    struct crop crop;
+    world_run(w, 5000);
+    crop_make(&crop, w, 20, 1, 0, world_unix_ms(w));
+    plant(w, 1, &crop);
+    w->nodes[1].skew_ms = 60ll * 86400000;
+    world_run(w, 130000);
+    w->nodes[1].skew_ms = 0;
+    TAP_EQ(20, held(w, 1, &crop));
+    w->chain_down = true; /* nobody to ask: the clock is all there is */
+    world_run(w, 20000);
+    w->nodes[1].skew_ms = 60ll * 86400000;
+    world_run(w, 130000);
+    w->nodes[1].skew_ms = 0;
+    TAP_EQ(0, held(w, 1, &crop));
+    crop_free(&crop);
+    world_free(w);
+}
+
 static void test_alone(void)
 {
     struct world *w = world_new(1, 1);
@@ -431,6 +453,7 @@ static void test_strangers_are_refused(void)
 int main(void)
 {
     TAP_RUN(test_away);
+    TAP_RUN(test_clock_ahead);
     TAP_RUN(test_alone);
     TAP_RUN(test_cut_off_stays_partial);
     TAP_RUN(test_join_and_leave);

@@ -13,6 +13,7 @@
 #define RSA_BITS_MIN 2048
 #define RSA_BITS_MAX 8192
 #define CERT_DAYS 36500
+#define CERT_FROM_S 946684800 /* 2000 */
 
 enum { DER_SEQUENCE = 0x30, DER_OCTETS = 0x04 };
 
@@ -73,6 +74,8 @@ out:
     return err;
 }
 
+/* Valid since long ago: one that was made while this machine's clock ran ahead must not keep
+ * everybody away once it is right. */
 static bool fields_set(X509 *cert, EVP_PKEY *key, uint64_t now_ms, const struct ses_random *random)
 {
     uint8_t serial[8];
@@ -80,9 +83,10 @@ static bool fields_set(X509 *cert, EVP_PKEY *key, uint64_t now_ms, const struct 
     serial[0] = (serial[0] & 0x7f) | 0x40; /* positive, never shorter */
     BIGNUM *number = BN_bin2bn(serial, sizeof serial, NULL);
     time_t now = (time_t)(now_ms / 1000);
+    time_t from = CERT_FROM_S;
     const bool ok = number != NULL && X509_set_version(cert, X509_VERSION_3) == 1 &&
                     BN_to_ASN1_INTEGER(number, X509_get_serialNumber(cert)) != NULL &&
-                    X509_time_adj_ex(X509_getm_notBefore(cert), 0, -3600, &now) != NULL &&
+                    X509_time_adj_ex(X509_getm_notBefore(cert), 0, 0, &from) != NULL &&
                     X509_time_adj_ex(X509_getm_notAfter(cert), CERT_DAYS, 0, &now) != NULL &&
                     X509_set_pubkey(cert, key) == 1;
     BN_free(number);
