@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Disks that are full to the last byte while messages are being stored: of one node, then of all.
+"""Disks that are lost, and full to the last byte, while messages are being stored.
 
 Usage: test_disk.py BIN
 
-SES_CYCLES sets how often each is filled (2). A node whose disk is full refuses and goes on serving;
-killed and started then, it runs or says what is missing. Stores go on over the other nodes; when
-there is room again, everything does. Afterwards all that tests/faults/world.py judges.
+The disk of one node is replaced by an empty one: it gets everything from the others. Then one is full,
+then those of all; SES_CYCLES sets how often each (2). A node whose disk is full refuses and goes on
+serving; killed and started then, it runs or says what is missing. Stores go on over the other nodes;
+when there is room again, everything does. Afterwards all that tests/faults/world.py judges.
 """
 import os
 import subprocess
@@ -13,7 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-from world import Load, Skip, Tap, World, judge, own_mounts, say, seeded, setting, small_disk, wait_for
+from world import (LENIENT, Load, Skip, Tap, World, judge, own_mounts, say, seeded, setting,
+                   small_disk, wait_for)
 
 CYCLES = setting("SES_CYCLES", 2)
 SIZE = "600m"  # room for entries above the nodes' mark (512 MiB)
@@ -113,6 +115,19 @@ def all_disks(world, disk):
     judge(world, load, sizes)
 
 
+def lost_disk(world):
+    """The disk of one node is replaced by an empty one; its key was kept elsewhere."""
+    sizes, load, node = world.sizes(), Load(world), rng.choice(world.nodes)
+    load.start(rng.randrange(2**32))
+    load.wait_stored(30)
+    node.kill()
+    subprocess.run(["rm", "-rf", world.net / node.name / "data"], check=True)
+    load.wait_stored(5)
+    node.start()
+    load.wait_stored(5)
+    judge(world, load, sizes)
+
+
 def on_disk(test, world, name):
     disk = world.dir / name
     small_disk(disk, SIZE)
@@ -139,7 +154,8 @@ def main():
             raise Skip("no right to mount small disks")
         tap.run("full disks", skip)
         tap.done()
-    with World(sys.argv[1], "--nodes", 5) as world:
+    with World(sys.argv[1], "--nodes", 5, *LENIENT) as world:
+        tap.run("the disk of one node is lost", lost_disk, world)
         tap.run("the disk of one node is full", on_disk, one_disk, world, "one")
         tap.run("the disk of all nodes is full", on_disk, all_disks, world, "all")
     tap.done()
