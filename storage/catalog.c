@@ -343,6 +343,7 @@ static void touch(struct ses_catalog *c, const struct ses_entry *e)
     const uint32_t tomb = ses_entry_deleted(e) ? e->tomb_epoch : 0;
     const uint32_t epoch = admit > tomb ? admit : tomb;
     seg->epoch_max = epoch > seg->epoch_max ? epoch : seg->epoch_max;
+    seg->erase |= ses_entry_deleted(e) && e->admit_epoch != SES_EPOCH_NONE;
     seg->changed = ++c->changes;
 }
 
@@ -467,6 +468,15 @@ uint32_t ses_catalog_delete(struct ses_catalog *c, uint32_t statement,
     c->deleted_cnt += has_tomb_leaf(e) && !before;
     touch(c, e);
     return at;
+}
+
+void ses_catalog_erase(struct ses_catalog *c, uint32_t entry)
+{
+    struct ses_entry *e = ses_catalog_entry(c, entry);
+    SES_ASSERT(e->state == SES_ENTRY_LIVE && ses_entry_deleted(e));
+    c->payload_bytes -= e->payload_bytes;
+    e->payload_bytes = 0;
+    e->admit_epoch = SES_EPOCH_NONE;
 }
 
 bool ses_catalog_leaf(const struct ses_catalog *c, uint32_t entry, uint32_t epoch,

@@ -55,6 +55,7 @@ struct ses_seg {
     struct ses_segment id;
     bool used;
     bool unlinking; /* its log is about to go */
+    bool erase;     /* deleted records of it are on disk */
     uint64_t expires_ms;
     uint64_t end;   /* of the log file */
     uint32_t first; /* entry, SES_NONE: none */
@@ -143,6 +144,8 @@ void ses_catalog_release_ghosts(struct ses_catalog *c, uint32_t cnt);
  * reserve. `statement` is the statement's entry. Returns the entry, SES_NONE if nothing changed. */
 uint32_t ses_catalog_delete(struct ses_catalog *c, uint32_t statement,
                             const struct ses_deletion *target, uint32_t epoch);
+/* Its record is on no disk any more, and no snapshot that may be asked for shows it. */
+void ses_catalog_erase(struct ses_catalog *c, uint32_t entry);
 /* The leaf of an entry in the view of an epoch (SES_EPOCH_MAX: all that is known); false if it has
  * none. */
 bool ses_catalog_leaf(const struct ses_catalog *c, uint32_t entry, uint32_t epoch,

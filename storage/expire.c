@@ -124,6 +124,7 @@ void ses_store_expire(struct ses_store *store)
     ses_snapshots_expire(store, now_ms);
     expire_segments(store, now_ms);
     expire_indexes(store, now_ms);
+    ses_erase_deleted(store, now_ms);
     /* in any case a batch runs, which asks the disk for its free space */
     const struct unlink_task trim = {
         .trim_minute = minute > SIGNED_KEPT_MINUTES ? minute - SIGNED_KEPT_MINUTES : 0};

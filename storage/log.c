@@ -158,6 +158,38 @@ static enum ses_err try_at(struct ses_log_scan *scan, uint64_t at, bool searched
     return SES_OK;
 }
 
+static bool all_zero(const uint8_t *bytes, size_t len)
+{
+    return len > 0 && bytes[0] == 0 && memcmp(bytes, bytes + 1, len - 1) == 0;
+}
+
+/* Passes over a record that was erased after its deletion: prefix and header as they were, and a
+ * payload of zeros. What is called only where no valid record stands. */
+static enum ses_err pass_erased(struct ses_log_scan *scan, bool *passed)
+{
+    const uint8_t *bytes;
+    size_t len;
+    uint32_t body;
+    struct ses_record_header header;
+    *passed = false;
+    SES_TRY(view(scan, scan->at, SES_LOG_RECORD_MAX, &bytes, &len));
+    if (len < SES_LOG_HEAD_BYTES || bytes[0] != MAGIC_0 || bytes[1] != MAGIC_1 ||
+        bytes[2] != MAGIC_2 || !plausible_len(bytes, &body) || body > len - SES_LOG_PREFIX_BYTES ||
+        ses_record_header_decode(&header, bytes + SES_LOG_PREFIX_BYTES) != SES_OK) {
+        return SES_OK;
+    }
+    struct ses_segment segment;
+    ses_segment_of(&segment, header.ttl_class, header.ts_ms);
+    *passed = segment.ttl_class == scan->segment.ttl_class && segment.hour == scan->segment.hour &&
+              all_zero(bytes + SES_LOG_HEAD_BYTES, body - SES_RECORD_HEADER_BYTES);
+    if (*passed) {
+        scan->at += SES_LOG_PREFIX_BYTES + (uint64_t)body;
+        scan->valid_end = scan->at;
+        scan->erased_bytes += SES_LOG_PREFIX_BYTES + (uint64_t)body;
+    }
+    return SES_OK;
+}
+
 /* The damaged record's own length, if it leads to a valid record, saves looking into its payload.
  */
 static enum ses_err try_jump(struct ses_log_scan *scan, struct ses_log_record *out, bool *valid)
@@ -214,10 +246,17 @@ static enum ses_err search(struct ses_log_scan *scan, struct ses_log_record *out
 enum ses_err ses_log_scan_next(struct ses_log_scan *scan, struct ses_log_record *out)
 {
     bool valid = false;
-    if (scan->at >= scan->size) {
-        return SES_ERR_NOT_FOUND;
+    bool passed = true;
+    while (passed && !valid) {
+        if (scan->at >= scan->size) {
+            return SES_ERR_NOT_FOUND;
+        }
+        passed = false;
+        SES_TRY(try_at(scan, scan->at, false, out, &valid));
+        if (!valid) {
+            SES_TRY(pass_erased(scan, &passed));
+        }
     }
-    SES_TRY(try_at(scan, scan->at, false, out, &valid));
     if (!valid) {
         SES_TRY(try_jump(scan, out, &valid));
     }

@@ -56,7 +56,8 @@ struct ses_log_scan {
     uint64_t size;
     uint64_t valid_end; /* end of the last valid record */
     uint64_t damaged_bytes;
-    uint8_t *window; /* owned */
+    uint64_t erased_bytes; /* of records whose payload was overwritten with zeros */
+    uint8_t *window;       /* owned */
     uint64_t window_at;
     size_t window_len;
 };

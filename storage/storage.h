@@ -219,13 +219,15 @@ SES_CHECKED enum ses_err ses_store_receipts(struct ses_store *store, const struc
                                             void *cookie);
 
 /* ---- upkeep ---- */
-/* Unlinks expired segments and index files. Call every minute or so. */
+/* Unlinks expired segments and index files, and erases deleted payloads that no snapshot shows any
+ * more. Call every minute or so. */
 void ses_store_expire(struct ses_store *store);
 struct ses_store_stats {
     uint64_t record_cnt, payload_bytes, disk_bytes, free_bytes;
     uint64_t inbox_cnt, segment_cnt;
     uint64_t puts, batches, signatures, corrupt_reads, torn_tails;
     uint64_t repaired;      /* damaged records stored again */
+    uint64_t erased;        /* deleted records overwritten on disk, since the start */
     uint64_t deleted_cnt;   /* live leaves of kind 1, statements included */
     uint64_t foreign_cnt;   /* records of inboxes that the seat does not serve */
     uint64_t leaf_cnt;      /* of the live view */

@@ -189,7 +189,7 @@ struct ses_store {
     void *damage_cookie;
     void (*on_closed)(void *cookie);
     void *closed_cookie;
-    uint64_t puts, batches, signatures, corrupt_reads, torn_tails, repaired;
+    uint64_t puts, batches, signatures, corrupt_reads, torn_tails, repaired, erased;
 };
 
 /* Starts a batch now or soon if there is something to do. */
@@ -234,6 +234,9 @@ SES_CHECKED enum ses_err ses_put_targets(struct ses_store *store, struct ses_op 
                                          const struct ses_put *put);
 /* The statement is in the catalog. */
 void ses_delete_targets(struct ses_store *store, const struct ses_op *op);
+
+/* ---- erase.c ---- */
+void ses_erase_deleted(struct ses_store *store, uint64_t now_ms);
 
 /* ---- admit.c ---- */
 /* ses_admit_epoch where each voucher counts for its own epoch and those after it. */

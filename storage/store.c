@@ -242,6 +242,7 @@ void ses_store_stats(const struct ses_store *store, struct ses_store_stats *out)
                                     .corrupt_reads = store->corrupt_reads,
                                     .torn_tails = store->torn_tails,
                                     .repaired = store->repaired,
+                                    .erased = store->erased,
                                     .deleted_cnt = store->catalog.deleted_cnt,
                                     .foreign_cnt = store->catalog.foreign_cnt,
                                     .leaf_cnt = leaf_cnt(&store->catalog),

@@ -286,6 +286,111 @@ static void test_lost_records(void)
     end();
 }
 
+/* Whether the payload stands in the record's log. */
+static bool on_disk(const struct kit_record *record)
+{
+    const struct ses_disk *door = kit.params.disk;
+    struct ses_file *file;
+    char path[48];
+    uint64_t len = 0;
+    SES_ASSERT(snprintf(path, sizeof path, "seg/%u/%u.log", (unsigned)record->ids.segment.ttl_class,
+                        (unsigned)record->ids.segment.hour) > 0);
+    SES_ASSERT(door->open(door->ctx, path, false, &file) == SES_OK);
+    SES_ASSERT(door->size(door->ctx, file, &len) == SES_OK);
+    uint8_t *bytes = ses_alloc(1, (size_t)len);
+    SES_ASSERT(bytes != NULL && door->read(door->ctx, file, 0, bytes, (size_t)len) == SES_OK);
+    door->close(door->ctx, file);
+    const bool found =
+        memmem(bytes, (size_t)len, record->payload, record->record.payload_bytes) != NULL;
+    ses_free(bytes);
+    return found;
+}
+
+static void count_damage(void *cookie, const char *text)
+{
+    (void)text;
+    ++*(uint32_t *)cookie;
+}
+
+static uint32_t damage_cnt(void)
+{
+    uint32_t cnt = 0;
+    struct ses_note note = {{0}};
+    struct ses_verify_report report;
+    const struct ses_verify_params params = {.disk = kit.params.disk,
+                                             .chain_id = kit.params.chain_id,
+                                             .now_ms = ses_now_ms(&kit.params.loop->clock),
+                                             .on_damage = count_damage,
+                                             .cookie = &cnt,
+                                             .note = &note};
+    TAP_ERR(SES_OK, ses_store_verify(&report, &params));
+    return cnt;
+}
+
+static void expire_now(void)
+{
+    ses_store_expire(kit.store);
+    TAP_OK(test_loop_run(kit.loop, NULL));
+}
+
+/* What was deleted is overwritten as soon as no snapshot can be asked to show it, not before; the
+ * forest, the neighbours and every start are none the worse. */
+static void test_erased(void)
+{
+    uint64_t epoch = 0;
+    char path[300];
+    begin_on(true);
+    TAP_ERR(SES_OK, kit_open(&kit));
+    for (uint32_t n = 0; n < PUTS; n++) {
+        TAP_ERR(SES_OK, ask_put(&kit, &records[n].record, &records[n].ids, NULL, &epoch));
+        oracle_put(&oracle, &records[n], epoch);
+    }
+    TAP_ERR(SES_OK, ses_store_seal(kit.store, EPOCH));
+    ask_snapshot(&kit, &ask, EPOCH, 0, 1);
+    TAP_ERR(SES_OK, statement_put(&kit, &statement, &epoch)); /* records 3..10 */
+    TAP_EQ(EPOCH + 1, epoch);
+    oracle_delete(&oracle, &statement, &records[0].ids.digest, epoch);
+    const uint64_t until_ms = ses_epoch_start_ms(&kit.params.times, EPOCH + 2);
+    test_loop_skip(kit.loop, until_ms - 1000 - ses_now_ms(&kit.params.loop->clock));
+    expire_now();
+    TAP_OK(on_disk(&records[3]));
+    test_loop_skip(kit.loop, 1000);
+    expire_now();
+    struct ses_store_stats stats;
+    ses_store_stats(kit.store, &stats);
+    TAP_EQ(8, stats.erased);
+    for (int i = 0; i < 3; i++) {
+        for (uint32_t n = 0; n < PUTS; n++) {
+            const bool deleted = n >= 3 && n < 11;
+            TAP_OK(on_disk(&records[n]) != deleted);
+            TAP_OK(ses_store_has(kit.store, &records[n].ids));
+            ask_chunk(&kit, &ask, &records[n].ids.id, 0);
+            TAP_ERR(deleted ? SES_ERR_NOT_FOUND : SES_OK, ask.err);
+        }
+        oracle_check_live(&oracle, &kit, &ask);
+        ask_bulk(&kit, &ask, &records[1].ids.segment, 0, 1 << 20); /* 1, 4, 7, ... less 4, 7, 10 */
+        TAP_EQ(10 - 3, ask.record_cnt);
+        expire_now();
+        ses_store_stats(kit.store, &stats);
+        TAP_EQ(i == 0 ? 8 : 0, stats.erased); /* not again */
+        kit_close(&kit);
+        TAP_EQ(0, damage_cnt());
+        if (i == 1) {
+            SES_ASSERT(snprintf(path, sizeof path, "%s/idx", kit.root) > 0);
+            kit_remove_tree(path);
+        }
+        TAP_ERR(SES_OK, kit_open(&kit));
+        ses_store_stats(kit.store, &stats);
+        TAP_EQ(0, stats.torn_tails);
+    }
+    /* nobody brings it back */
+    TAP_ERR(SES_OK, ask_put(&kit, &records[3].record, &records[3].ids, NULL, &epoch));
+    TAP_EQ(EPOCH + 1, epoch);
+    TAP_OK(!on_disk(&records[3]));
+    oracle_check_live(&oracle, &kit, &ask);
+    end();
+}
+
 /* More epochs than are remembered: the last ones count. */
 static void test_many_snapshots(void)
 {
@@ -585,6 +690,7 @@ int main(void)
     TAP_RUN(test_lost_meta);
     TAP_RUN(test_snapshots_go);
     TAP_RUN(test_lost_records);
+    TAP_RUN(test_erased);
     TAP_RUN(test_many_snapshots);
     TAP_RUN(test_failure_with_a_queue);
     TAP_RUN(test_power_loss);

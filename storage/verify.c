@@ -314,8 +314,8 @@ static enum ses_err each_row(void *cookie, const struct ses_index_row *row)
 {
     struct verify *v = cookie;
     struct found *f = find(v, row->segment.hour, row->offset);
-    if (f == NULL && expired(v, row->segment.hour)) {
-        return SES_OK; /* its log went first */
+    if (f == NULL && (expired(v, row->segment.hour) || (row->flags & SES_FLAG_DROPPED) != 0)) {
+        return SES_OK; /* its log went first, or it was erased */
     }
     if (f == NULL || memcmp(f->id.bytes, row->id.bytes, sizeof f->id.bytes) != 0 ||
         f->ts_ms != row->ts_ms || f->admit_epoch != row->admit_epoch ||
