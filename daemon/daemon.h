@@ -152,7 +152,7 @@ struct ses_daemon_stats {
     uint64_t debts_spilled, debts_expired, limits_hit;
     uint64_t sync_runs, sync_failed, sync_bytes; /* asked by this node */
     uint64_t sync_records, bulk_records;         /* that were missing here */
-    uint64_t sync_served, sync_withheld, sync_cut_off, healed, foreign_dropped;
+    uint64_t sync_served, sync_withheld, sync_cut_off, healed, foreign_dropped, relayed;
     struct ses_latency store_latency, retrieve_latency;
 };
 const char *ses_refusal_kind_text(enum ses_refusal_kind kind);

@@ -54,6 +54,7 @@ struct waiter {
     struct ses_timer *timer;
     uint64_t started_ms; /* monotonic */
 };
+#define DEBT_VOUCHERS_MAX 6u /* ours and five others */
 struct debt {
     struct debt *prev, *next; /* oldest first */
     struct debt *hash_next;
@@ -68,6 +69,9 @@ struct debt {
     bool unread;   /* from the pending list: its digest is not known yet */
     bool finished; /* out of the table; freed when nothing refers to it */
     bool spill;    /* forget it when answered: the table is full, the store remembers */
+    bool relay;    /* did not enter here: passed on before a freeze (relay.c) */
+    uint8_t voucher_cnt;
+    struct ses_receipt *vouchers; /* DEBT_VOUCHERS_MAX; sent along */
     struct waiter *waiters;
     uint64_t since_ms; /* monotonic */
 };
@@ -264,6 +268,16 @@ SES_CHECKED enum ses_err
 ses_intake_start(struct intake *in, void (*done)(void *cookie, struct intake *in), void *cookie);
 /* Payload bytes of the records that somebody else than the sender vouched for. */
 uint64_t ses_intake_vouched_bytes(const struct intake *in);
+
+/* Goes through the valid vouchers of an item, *at from 0; false behind the last. */
+bool ses_intake_voucher(const struct intake *in, const struct intake_item *item, uint16_t *at,
+                        struct ses_receipt *out);
+
+/* ---- relay.c ---- */
+/* A new record was stored: passes it on if an epoch is about to freeze. */
+void ses_relay_accepted(struct ses_daemon *d, const struct intake *in,
+                        const struct intake_item *item);
+void ses_relay_turn(struct ses_daemon *d);
 
 /* ---- groups.c: receipts on the wire ---- */
 struct receipt_at {

@@ -112,6 +112,7 @@ void ses_debt_release(struct debt *debt)
     if (debt->finished && debt->queued == 0 && debt->flying == 0 && !debt->putting &&
         !debt->loading) {
         drop_bytes(debt);
+        ses_free(debt->vouchers);
         ses_free(debt);
     }
 }

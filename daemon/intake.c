@@ -74,6 +74,19 @@ enum ses_err ses_intake_vouch(struct intake *in, uint16_t item, const struct ses
     return SES_OK;
 }
 
+bool ses_intake_voucher(const struct intake *in, const struct intake_item *item, uint16_t *at,
+                        struct ses_receipt *out)
+{
+    while (*at < in->voucher_cnt) {
+        const struct voucher *v = &in->vouchers[(*at)++];
+        if (v->valid && &in->items[v->item] == item) {
+            *out = v->receipt;
+            return true;
+        }
+    }
+    return false;
+}
+
 uint64_t ses_intake_vouched_bytes(const struct intake *in)
 {
     uint64_t bytes = 0;
@@ -132,8 +145,15 @@ static void on_put(void *cookie, const struct ses_put_result *result)
     if (result->err == SES_OK) {
         item->receipt = result->receipt;
         item->existed = result->existed;
+        if (!item->existed) {
+            ses_relay_accepted(d, item->in, item);
+        }
     }
+    const bool last = item->in->left == 1;
     settle(item->in);
+    if (last) {
+        ses_members_pump(d); /* what is passed on */
+    }
     ses_daemon_release(d);
 }
 

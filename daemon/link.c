@@ -115,7 +115,8 @@ static void gather(struct link *link, struct batch *batch)
 {
     while (link->queue_cnt > 0 && batch->cnt < SES_REPLICATE_RECORDS_MAX) {
         struct debt *debt = queue_at(link, 0);
-        const uint32_t bytes = RECORD_OVERHEAD + debt->payload_bytes;
+        const uint32_t bytes = RECORD_OVERHEAD + debt->payload_bytes +
+                               debt->voucher_cnt * (uint32_t)SES_RECEIPT_BYTES_MAX;
         if (debt->finished || (debt->acked & bit_of(link)) != 0) {
             ses_debt_check(queue_pop(link));
             continue;
@@ -147,7 +148,10 @@ static enum ses_err encode(const struct batch *batch, struct ses_buf *frame)
                                           .payload = debt->bytes + SES_RECORD_HEADER_BYTES,
                                           .payload_bytes = debt->payload_bytes};
         ses_record_write(&w, &record);
-        ses_write_u8(&w, 0); /* receipts: vouching for late records comes with commitments */
+        ses_write_u8(&w, debt->voucher_cnt); /* before a freeze only: relay.c */
+        for (uint8_t k = 0; k < debt->voucher_cnt; k++) {
+            ses_receipt_write(&w, &debt->vouchers[k]);
+        }
     }
     SES_TRY(ses_writer_done(&w));
     frame->len = w.len;

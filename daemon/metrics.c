@@ -84,6 +84,7 @@ static void add_counters(struct text *t, const struct ses_daemon_stats *s)
         {"sync_served_total", "records given to members that lacked them", s->sync_served},
         {"sync_withheld_total", "records not given because an audit draws them", s->sync_withheld},
         {"sync_cut_off_total", "members cut off for lying", s->sync_cut_off},
+        {"relayed_total", "late records passed on before a freeze", s->relayed},
         {"healed_total", "damaged records fetched again", s->healed},
         {"foreign_dropped_total", "records forgotten that another swarm serves",
          s->foreign_dropped},

@@ -315,6 +315,7 @@ static void turn(void *cookie)
     if (!d->draining) {
         ses_leave_turn(d);
         ses_heal_turn(d);
+        ses_relay_turn(d);
     }
     turn_later(d, s->partial ? s->base_ms / 4 : s->base_ms);
 }

@@ -143,6 +143,7 @@ struct sync {
     uint32_t run_cnt;
     uint32_t reply_cnt;
     struct sync_peer peers[SYNC_PEERS];
+    uint64_t relay_epoch;  /* whose last records are passed on; 0: none */
     uint64_t freeze_epoch; /* compared before the freeze of this one */
     struct bulk bulk;
     struct leave leave;

@@ -423,6 +423,69 @@ static void test_liars_are_cut_off(void)
     }
 }
 
+/* ---- late records ---- */
+struct admitted {
+    bool done;
+    uint64_t epoch;
+};
+
+static void on_admitted(void *cookie, enum ses_err err, const struct ses_receipt *receipts,
+                        uint16_t receipt_cnt)
+{
+    struct admitted *a = cookie;
+    a->done = true;
+    a->epoch = err == SES_OK && receipt_cnt > 0 ? receipts[0].leaf.admit_epoch : UINT64_MAX;
+}
+
+static bool admitted_done(void *cookie)
+{
+    return ((const struct admitted *)cookie)->done;
+}
+
+static uint64_t admit_epoch(struct world *w, uint32_t node, const struct post *p)
+{
+    struct admitted a = {0};
+    if (ses_store_receipts(w->nodes[node].store, &p->ids.id, on_admitted, &a) != SES_OK) {
+        return UINT64_MAX;
+    }
+    return world_until(w, admitted_done, &a, 10000) ? a.epoch : UINT64_MAX;
+}
+
+/* One member has a record since before the freeze and comes back behind it. Its receipt is
+ * enough for whoever fetches the record at once; those pass it on, with a second receipt. */
+static void test_late_records(void)
+{
+    struct world *w = world_new(5, 1);
+    struct crop crop;
+    const uint64_t freeze_ms = w->chain_params.params.freeze_seconds * 1000;
+    const uint64_t frozen_ms = WORLD_START_MS + EPOCH_MS - freeze_ms; /* of epoch 6 */
+    world_run(w, 10000);
+    world_cut(w, 0, true);
+    crop_make(&crop, w, 5, 1, 0, world_unix_ms(w) - 60000);
+    plant(w, 0, &crop);
+    world_run(w, frozen_ms - world_unix_ms(w) + 1000);
+    world_cut(w, 0, false);
+    world_run(w, 4 * freeze_ms / 6);
+    uint64_t relayed = 0;
+    for (uint32_t i = 0; i < 5; i++) {
+        relayed += stats(w, i)->relayed;
+        for (uint32_t k = 0; k < crop.cnt; k++) {
+            TAP_EQ(6, admit_epoch(w, i, &crop.posts[k]));
+        }
+    }
+    TAP_OK(relayed >= 5);
+    world_run(w, freeze_ms);
+    for (uint32_t i = 0; i < 5; i++) { /* nothing of it is left */
+        struct ses_daemon_status *s = ses_alloc(1, sizeof *s);
+        SES_ASSERT(s != NULL);
+        ses_daemon_status(w->nodes[i].daemon, s);
+        TAP_EQ(0, s->debts);
+        ses_free(s);
+    }
+    crop_free(&crop);
+    world_free(w);
+}
+
 /* ---- who may ask ---- */
 static void test_strangers_are_refused(void)
 {
@@ -460,6 +523,7 @@ int main(void)
     TAP_RUN(test_split);
     TAP_RUN(test_damage_heals);
     TAP_RUN(test_liars_are_cut_off);
+    TAP_RUN(test_late_records);
     TAP_RUN(test_strangers_are_refused);
     return tap_done();
 }
