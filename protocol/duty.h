@@ -42,8 +42,8 @@ struct ses_owed {
 };
 
 /* An opened leaf. The proof of the response shows the leaf; this shows a chunk of its record. The
- * leaf of a deleted record (kind 1, size 0) stands alone; that of a delete statement (kind 1, with a
- * size) is opened like a message. */
+ * leaf of a deleted record (kind 1, size 0) stands alone; that of a delete statement (kind 1, with
+ * a size) is opened like a message. */
 struct ses_opening {
     uint8_t index;  /* in what is owed */
     bool leaf_only; /* a deleted record: nothing follows */
