@@ -1,4 +1,6 @@
 /* What a daemon tells about itself: a snapshot, and its JSON. */
+#include <inttypes.h>
+
 #include "daemon/daemon_internal.h"
 
 static void fill_chain(const struct ses_daemon *d, struct ses_daemon_status *out)
@@ -70,6 +72,21 @@ static const char *advice(const struct ses_daemon *d)
     return "";
 }
 
+/* The last epoch that was judged cost something. */
+static void fill_miss(const struct ses_daemon *d, struct ses_daemon_status *out)
+{
+    uint32_t cnt = 0;
+    const struct ses_report *reports = ses_daemon_reports(d, &cnt);
+    while (cnt > 0 && !reports[cnt - 1].judged) {
+        cnt--;
+    }
+    if (cnt > 0 && reports[cnt - 1].judgement.causes != 0) {
+        snprintf(out->advice, sizeof out->advice,
+                 "missed epoch %" PRIu64 ": see `challenges` for the causes and what to do",
+                 reports[cnt - 1].epoch);
+    }
+}
+
 void ses_daemon_status(const struct ses_daemon *d, struct ses_daemon_status *out)
 {
     memset(out, 0, sizeof *out);
@@ -88,6 +105,9 @@ void ses_daemon_status(const struct ses_daemon *d, struct ses_daemon_status *out
     out->draining = d->draining;
     out->partial = d->sync.partial;
     snprintf(out->advice, sizeof out->advice, "%s", advice(d));
+    if (out->advice[0] == '\0') {
+        fill_miss(d, out);
+    }
 }
 
 const struct ses_daemon_stats *ses_daemon_stats(const struct ses_daemon *d)
