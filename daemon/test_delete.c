@@ -290,6 +290,32 @@ static void test_not_as_a_store(void)
     scene_free(&s);
 }
 
+/* A member that was away finds the statement by comparing, though nobody owes it any more. */
+static void test_away_while_deleted(void)
+{
+    struct scene s;
+    struct statement st;
+    struct post_answer a;
+    struct ses_hash ids[100];
+    enum ses_err refused = SES_OK;
+    scene_new(&s, 5, 1);
+    for (unsigned i = 0; i < 3; i++) {
+        scene_send(&s, i, i);
+    }
+    world_run(s.w, 10000);
+    world_crash(s.w, 4);
+    statement_make(&st, &s, 1, world_unix_ms(s.w));
+    statement_send(&s, 0, &st, &a);
+    TAP_MUST(a.ok && a.stored.state == SES_STORED);
+    world_crash(s.w, 0);
+    world_start(s.w, 4);
+    world_run(s.w, 60000);
+    TAP_OK(list(&s, 4, s.bob, ids, &refused) == 2);
+    TAP_OK(post_at(s.w, 4, &st.record));
+    TAP_EQ(0, ses_daemon_stats(s.w->nodes[4].daemon)->sync_cut_off);
+    scene_free(&s);
+}
+
 int main(void)
 {
     TAP_MUST(ses_crypto_init() == SES_OK);
@@ -300,5 +326,6 @@ int main(void)
     TAP_RUN(test_after_an_absence);
     TAP_RUN(test_refused);
     TAP_RUN(test_not_as_a_store);
+    TAP_RUN(test_away_while_deleted);
     return tap_done();
 }
