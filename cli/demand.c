@@ -4,7 +4,7 @@
 #include <string.h>
 #include <time.h>
 
-#define FILE_BYTES_MAX (SES_MEMBERS_MAX * SES_RECEIPT_BYTES_MAX)
+#define FILE_BYTES_MAX ((size_t)SES_MEMBERS_MAX * SES_RECEIPT_BYTES_MAX)
 #define POLL_MS 500u
 #define WAIT_EPOCHS 4u /* accepted in e, answered in e + 1, judged in e + 2 */
 

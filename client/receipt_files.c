@@ -7,7 +7,7 @@
 #include "client/client_internal.h"
 
 #define FOLDER "receipts"
-#define FILE_MAX (SES_MEMBERS_MAX * SES_RECEIPT_BYTES_MAX)
+#define FILE_MAX ((size_t)SES_MEMBERS_MAX * SES_RECEIPT_BYTES_MAX)
 
 static enum ses_err path_of(const struct ses_client *c, const struct ses_hash *id,
                             char out[SES_PATH_MAX], struct ses_note *note)

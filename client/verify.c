@@ -6,9 +6,9 @@
 
 #include "client/verify.h"
 
-#define ASK_MS 8000u     /* of one member, one question */
-#define EVIDENCE_MAX 16u /* records whose receipts are fetched */
-#define PROMISE_S 60u    /* a record that expires so soon is not held against anybody */
+#define ASK_MS 8000u      /* of one member, one question */
+#define EVIDENCE_MAX 16u  /* records whose receipts are fetched */
+#define PROMISE_MS 60000u /* a record that expires so soon is not held against anybody */
 
 /* ---- who ---- */
 const struct ses_map_node *ses_verify_node(const struct verify *v, uint32_t member)
@@ -181,7 +181,7 @@ static enum ses_err add_promise(void *cookie, const struct ses_receipt *receipt)
     }
     const uint64_t end_ms = ses_segment_expires_ms(&receipt->leaf.segment);
     const bool asked = (receipt->leaf.segment.hour + 1ull) * 3600000u > v->since_ms;
-    if (!asked || end_ms <= v->now_ms + PROMISE_S * 1000) {
+    if (!asked || end_ms <= v->now_ms + PROMISE_MS) {
         return SES_OK;
     }
     return ses_complete_promise(v->complete, receipt, &v->times);
