@@ -10,6 +10,7 @@
     X(getBlock)                                                                                    \
     X(getChallenges)                                                                               \
     X(getCommitment)                                                                               \
+    X(getCommitments)                                                                              \
     X(getEpoch)                                                                                    \
     X(getEpochs)                                                                                   \
     X(getHead)                                                                                     \
