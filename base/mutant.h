@@ -50,7 +50,7 @@ extern enum ses_mutant ses_mutant_on;
 /* What replication forgets, reconciliation brings: its mistakes are tried without it. */
 #define SES_MUTANT_UNHEALED                                                                        \
     (SES_MUTANT(DEBT_ENDS_AT_QUORUM) || SES_MUTANT(NO_RESCAN) || SES_MUTANT(RECONNECT_FORGETS) ||  \
-     SES_MUTANT(DEBTS_FORGOTTEN) || SES_MUTANT(NOTHING_FETCHED))
+     SES_MUTANT(DEBTS_FORGOTTEN))
 #else
 #define SES_MUTANT(name) false
 #define SES_MUTANT_UNHEALED false

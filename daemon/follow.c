@@ -169,6 +169,19 @@ static bool head_usable(struct ses_daemon *d, const struct ses_chain_head *head)
     return false;
 }
 
+/* One of several machines behind the URL lags: its word is worth nothing now. */
+static bool head_older(struct ses_daemon *d, const struct ses_chain_head *head)
+{
+    struct ses_note note;
+    if (d->map == NULL || head->epoch >= d->map->epoch) {
+        return false;
+    }
+    ses_note_set(&note, "the chain shows epoch %" PRIu64 ", older than ours (%" PRIu64 ")",
+                 head->epoch, d->map->epoch);
+    failed(d, SES_ERR_PEER, &note);
+    return true;
+}
+
 static void on_head(void *cookie, enum ses_err err, const struct ses_chain_head *head,
                     const struct ses_note *note)
 {
@@ -177,7 +190,7 @@ static void on_head(void *cookie, enum ses_err err, const struct ses_chain_head 
         failed(d, err, note);
     } else if (d->closing) {
         d->follow.asking = false;
-    } else if (head_usable(d, head)) {
+    } else if (head_usable(d, head) && !head_older(d, head)) {
         d->follow.head = *head;
         if (d->map != NULL && d->map->epoch == head->epoch) {
             succeeded(d);

@@ -302,7 +302,7 @@ static void turn(void *cookie)
     s->timer = NULL;
     s->turn++;
     const uint32_t cnt = ses_sync_partners(d, partners, SES_MEMBERS_MAX);
-    if (!d->draining && s->seat.num_swarms != 0) {
+    if (!d->draining && s->seat.num_swarms != 0 && !SES_MUTANT(NOTHING_FETCHED)) {
         ses_sync_settled(d);
         if (s->partial && !ses_bulk_busy(d)) {
             catch_up(d, partners, cnt);

@@ -117,6 +117,37 @@ void sim_chain_restart(struct sim *s, uint32_t machine)
     }
 }
 
+/* ---- members that move ---- */
+#define MOVED_MS 1200000u /* they fetch what is new to them */
+
+static bool same_seats(const struct ses_map *a, const struct ses_map *b)
+{
+    bool same = a->num_swarms == b->num_swarms && a->node_cnt == b->node_cnt;
+    for (uint32_t i = 0; same && i < a->node_cnt; i++) {
+        const struct ses_registry_row *x = &a->nodes[i].row;
+        const struct ses_registry_row *y = &b->nodes[i].row;
+        same = ses_equal(&x->node_id, &y->node_id, sizeof x->node_id) && x->swarm == y->swarm &&
+               x->status == y->status;
+    }
+    return same;
+}
+
+static void look_for_moves(struct sim *s, uint64_t epoch)
+{
+    struct sim_chain *c = &s->chain;
+    if (c->map != NULL && c->map->epoch == epoch) {
+        return;
+    }
+    struct ses_map *map = sim_chain_map(s, 0);
+    if (c->map != NULL && !same_seats(c->map, map)) {
+        sim_tell(s, "members move: %u nodes, %u swarms", map->node_cnt, map->num_swarms);
+        s->moved_ms = s->now_ms;
+        sim_storm(s, MOVED_MS);
+    }
+    sim_map_free(c->map);
+    c->map = map;
+}
+
 /* The follower takes over what it lacks. */
 static void follow(struct sim *s)
 {
@@ -162,6 +193,7 @@ static void produce(struct sim *s)
     ses_vm_head(vm, &head);
     sim_tell(s, "block %" PRIu64 " epoch %" PRIu64 " root %08x", head.height, head.epoch,
              ses_get_u32(head.state_root.bytes));
+    look_for_moves(s, head.epoch);
 }
 
 static void tick(void *cookie)
@@ -198,6 +230,7 @@ void sim_chain_start(struct sim *s)
 
 void sim_chain_free(struct sim *s)
 {
+    sim_map_free(s->chain.map);
     for (uint32_t i = 0; i < 2; i++) {
         ses_vm_free(s->chain.machines[i].vm);
         ses_kv_memory_free(s->chain.machines[i].kv);
@@ -480,4 +513,64 @@ struct ses_chain sim_chain_face(struct sim *s, uint32_t host)
                               .registry = face_registry,
                               .standing = face_standing,
                               .submit = face_submit};
+}
+
+/* ---- owners: a node's own key owns it here ---- */
+static void sign_and_submit(struct sim *s, uint32_t node, struct ses_tx *tx)
+{
+    uint8_t bytes[SES_TX_BYTES_MAX];
+    struct ses_writer w;
+    struct ses_hash id;
+    struct ses_note note = {{0}};
+    struct sim_node *n = &s->nodes[node];
+    const enum ses_auth_kind kind = s->chain.nonces[node] == 1 ? SES_AUTH_FIRST : SES_AUTH_KNOWN;
+    ses_writer_init(&w, bytes, sizeof bytes);
+    ses_tx_write_body(&w, tx);
+    const size_t body = w.len;
+    SES_ASSERT(ses_tx_sign(&w, &s->chain.params.chain_id, bytes, body, kind, n->key,
+                           &n->dice.random) == SES_OK);
+    if (tx->type == SES_TX_REGISTER) {
+        SES_ASSERT(ses_tx_sign(&w, &s->chain.params.chain_id, bytes, body, SES_AUTH_NODE, n->key,
+                               &n->dice.random) == SES_OK);
+    }
+    const enum ses_err err = ses_vm_submit(s->chain.machines[0].vm, bytes, w.len, &id, &note);
+    sim_tell(s, "node %u: transaction %s: %s %.60s", node, ses_tx_type_text(tx->type),
+             ses_err_name(err), note.text);
+}
+
+void sim_chain_register(struct sim *s, uint32_t node)
+{
+    struct sim_node *n = &s->nodes[node];
+    struct ses_tx *tx = ses_alloc(1, sizeof *tx);
+    SES_ASSERT(tx != NULL);
+    if (n->phase == NODE_ABSENT) {
+        n->phase = NODE_DOWN;
+        sim_node_start(n);
+        tx->type = SES_TX_REGISTER;
+        tx->body.reg = (struct ses_tx_register){.node_id = n->node_id,
+                                                .public_key = n->keys.public_key,
+                                                .encryption_key = n->keys.encryption_key,
+                                                .stake = STAKE,
+                                                .capacity = (uint64_t)1 << 40,
+                                                .endpoint = n->endpoint,
+                                                .nonce = ++s->chain.nonces[node],
+                                                .fee = FEE};
+        ses_account_of(&tx->body.reg.owner, &n->keys.public_key);
+        sign_and_submit(s, node, tx);
+    }
+    ses_free(tx);
+}
+
+void sim_chain_leave(struct sim *s, uint32_t node)
+{
+    struct sim_node *n = &s->nodes[node];
+    struct ses_tx *tx = ses_alloc(1, sizeof *tx);
+    SES_ASSERT(tx != NULL);
+    if (n->phase != NODE_ABSENT) {
+        tx->type = SES_TX_DECOMMISSION;
+        tx->body.decommission = (struct ses_tx_decommission){
+            .node_id = n->node_id, .nonce = ++s->chain.nonces[node], .fee = FEE};
+        sign_and_submit(s, node, tx);
+    }
+    ses_free(tx);
 }

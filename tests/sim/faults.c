@@ -214,11 +214,13 @@ static void flip(struct sim *s, const struct fault *f)
 static bool all_well(const struct sim *s)
 {
     for (uint32_t i = 0; i < s->node_cnt; i++) {
-        if (!sim_node_up(&s->nodes[i])) {
+        if (!sim_node_up(&s->nodes[i]) && s->nodes[i].phase != NODE_ABSENT) {
             return false;
         }
     }
-    return sim_calm(s, SIM_MINUTE_MS);
+    /* who does not know where members moved is as good as down */
+    const bool informed = !s->churn || s->chain.trouble_until_ms <= s->now_ms;
+    return informed && sim_calm(s, SIM_MINUTE_MS);
 }
 
 /* So many Active members of an inbox's swarm go down, the others stay. */
@@ -464,6 +466,12 @@ void fault_begin(struct sim *s, struct fault *f)
     case FAULT_PERSON_SKEW:
         person_fault(s, f, &d);
         break;
+    case FAULT_JOIN:
+        sim_chain_register(s, f->a);
+        return;
+    case FAULT_LEAVE:
+        sim_chain_leave(s, f->a);
+        return;
     case FAULT_GARBAGE:
         sim_garbage(s, f);
         return;

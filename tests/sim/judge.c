@@ -3,8 +3,9 @@
  * end. */
 #include "tests/sim/sim.h"
 
-#define BEFORE_MS 500000u /* before an epoch begins: settle, freeze and a round of reconciliation  \
-                           */
+#define BEFORE_MS                                                                                  \
+    500000u /* before an epoch begins: settle, freeze and a round of reconciliation                \
+             */
 
 static bool undisturbed(const struct sim *s, uint64_t epoch)
 {

@@ -48,11 +48,11 @@ void plan_free(struct plan *plan)
 
 /* How often each kind is drawn; those that spoil disks are drawn apart. */
 static const uint8_t weights[FAULT_CNT] = {
-    [FAULT_WEATHER] = 6,     [FAULT_CUT] = 8,           [FAULT_PARTITION] = 3,
-    [FAULT_CLOG] = 4,        [FAULT_HALF_OPEN] = 6,     [FAULT_SKEW] = 4,
-    [FAULT_PERSON_SKEW] = 2, [FAULT_STOP] = 4,          [FAULT_KILL] = 8,
-    [FAULT_POWER] = 12,      [FAULT_BLACKOUT] = 4,      [FAULT_OLD_CLOCK] = 2,
-    [FAULT_SLOW_DISK] = 3,   [FAULT_FULL_DISK] = 3,     [FAULT_SYNC_ERROR] = 4,
+    [FAULT_WEATHER] = 5,     [FAULT_CUT] = 7,           [FAULT_PARTITION] = 8,
+    [FAULT_CLOG] = 4,        [FAULT_HALF_OPEN] = 5,     [FAULT_SKEW] = 4,
+    [FAULT_PERSON_SKEW] = 2, [FAULT_STOP] = 4,          [FAULT_KILL] = 12,
+    [FAULT_POWER] = 14,      [FAULT_BLACKOUT] = 4,      [FAULT_OLD_CLOCK] = 2,
+    [FAULT_SLOW_DISK] = 7,   [FAULT_FULL_DISK] = 3,     [FAULT_SYNC_ERROR] = 6,
     [FAULT_READ_ERROR] = 2,  [FAULT_CHAIN_STALL] = 2,   [FAULT_CHAIN_LAG] = 2,
     [FAULT_CHAIN_CUT] = 3,   [FAULT_CHAIN_RESTART] = 1, [FAULT_PERSON_CRASH] = 6,
     [FAULT_GARBAGE] = 3,
@@ -123,6 +123,23 @@ static void plan_spoilers(struct sim *s, uint64_t hours)
     }
 }
 
+/* Nodes that were not there at the beginning register, some of the others leave. */
+static void plan_churn(struct sim *s, uint64_t hours)
+{
+    struct dice *d = &s->plan_dice;
+    for (uint32_t i = 0; i < s->node_cnt; i++) {
+        const bool late = s->nodes[i].phase == NODE_ABSENT;
+        if (!late && (!s->churn || !dice_chance(d, 100))) {
+            continue;
+        }
+        const struct fault f = {.kind = late ? FAULT_JOIN : FAULT_LEAVE,
+                                .at_ms = dice_below(d, hours * SIM_HOUR_MS),
+                                .a = i,
+                                .seed = dice_u64(d)};
+        add(&s->plan, &f);
+    }
+}
+
 static int by_time(const void *left, const void *right)
 {
     const struct fault *a = left;
@@ -137,12 +154,12 @@ void plan_make(struct sim *s)
 {
     struct dice *d = &s->plan_dice;
     const uint64_t hours = s->end_ms / SIM_HOUR_MS - 1;
-    const uint64_t most = dice_between(d, 1, 16);
+    const uint64_t most = dice_between(d, 3, 24);
     for (uint64_t hour = 0; hour < hours; hour++) {
-        if (hour > 0 && dice_chance(d, 250)) {
+        if (hour > 1 && dice_chance(d, 250)) {
             continue; /* nothing at all, so that its epoch can be judged */
         }
-        const uint64_t cnt = dice_between(d, 1, most);
+        const uint64_t cnt = dice_between(d, most / 3, most);
         for (uint64_t i = 0; i < cnt; i++) {
             const struct fault f = draw(s, hour);
             add(&s->plan, &f);
@@ -157,6 +174,7 @@ void plan_make(struct sim *s)
     }
     if (hours > 0) {
         plan_spoilers(s, hours);
+        plan_churn(s, hours);
     }
     if (s->plan.cnt > 0) {
         qsort(s->plan.faults, s->plan.cnt, sizeof *s->plan.faults, by_time);

@@ -55,8 +55,9 @@ static void set_params(struct sim *s)
     ses_params_defaults(p);
     s->chain.params.genesis_timestamp = SIM_START_MS / 1000;
     p->block_seconds = 10;
-    p->rotate_per_swarm_epochs = 0;
-    p->swarm_target = s->node_cnt <= 16 ? s->node_cnt : 10;
+    p->rotate_per_swarm_epochs = s->churn ? 2 : 0;
+    p->unbond_epochs = s->churn ? 2 : p->unbond_epochs;
+    p->swarm_target = s->node_cnt <= 16 && !s->churn ? s->node_cnt : s->node_cnt <= 16 ? 4 : 10;
     p->inbox_quota_bytes = 16u << 20;
     (void)snprintf(s->chain.params.network_name, sizeof s->chain.params.network_name, "sim");
 }
@@ -73,9 +74,13 @@ static void build(struct sim *s)
     s->person_cnt = s->setup.people != 0 ? s->setup.people : s->person_cnt;
     s->end_ms = s->setup.hours_max * SIM_HOUR_MS;
     SES_ASSERT(s->node_cnt <= SIM_NODES_MAX && s->person_cnt <= SIM_PEOPLE_MAX);
+    s->churn = s->node_cnt > 5 && dice_chance(&size, 350);
     set_params(s);
     for (uint32_t i = 0; i < s->node_cnt; i++) {
         sim_node_init(s, i);
+        if (s->churn && i > 4 && dice_chance(&size, 300)) {
+            s->nodes[i].phase = NODE_ABSENT;
+        }
     }
     for (uint32_t i = 0; i < s->person_cnt; i++) {
         sim_person_init(s, i);
@@ -84,7 +89,9 @@ static void build(struct sim *s)
     sim_fair_weather(s);
     sim_chain_start(s);
     for (uint32_t i = 0; i < s->node_cnt && !s->verdict.failed; i++) {
-        sim_node_start(&s->nodes[i]);
+        if (s->nodes[i].phase == NODE_DOWN) {
+            sim_node_start(&s->nodes[i]);
+        }
     }
     sim_storm(s, SIM_MINUTE_MS);
 }

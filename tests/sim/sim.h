@@ -176,6 +176,7 @@ struct sim_chain {
     uint64_t trouble_until_ms; /* of any kind */
     uint64_t cut_until_ms[SIM_HOSTS_MAX];
     uint64_t nonces[SIM_NODES_MAX];
+    struct ses_map *map; /* of the producer's epoch */
 };
 void sim_chain_start(struct sim *s);
 void sim_chain_free(struct sim *s);
@@ -343,6 +344,8 @@ void oracle_walk(struct sim *s, uint32_t node, uint32_t person);
     X(CHAIN_LAG, "one machine of the chain falls behind")                                          \
     X(CHAIN_CUT, "a host does not reach the chain")                                                \
     X(CHAIN_RESTART, "a machine of the chain restarts")                                            \
+    X(JOIN, "a node registers")                                                                    \
+    X(LEAVE, "a node's owner ends its service")                                                    \
     X(PERSON_CRASH, "a person's program is killed")                                                \
     X(GARBAGE, "a stranger sends nonsense")                                                        \
     X(DOWN_WRITE, "as many members are down as a store bears")                                     \
@@ -419,6 +422,8 @@ struct sim {
     struct verdict_of_run verdict;
     uint64_t connection_cnt;
     bool ending;
+    bool churn;        /* members move: nodes join and leave, swarms rotate, split and merge */
+    uint64_t moved_ms; /* when they did last */
 };
 /* A promise is broken: the run ends. The first one counts. */
 __attribute__((format(printf, 3, 4))) void sim_broken(struct sim *s, const char *promise,
