@@ -9,7 +9,8 @@
 struct read {
     struct ses_daemon *d;
     struct ses_call *call;
-    bool list; /* targets instead of records */
+    bool list;   /* targets instead of records */
+    bool former; /* by the previous map only: new records go to other members */
     uint64_t started_ms;
 };
 
@@ -52,12 +53,11 @@ static bool may_ask(struct ses_daemon *d, struct ses_call *call)
 }
 
 /* ---- retrieve ---- */
-/* What this node has not caught up with may be missing: the page does not count for a reader. */
-static void mark_partial(const struct ses_daemon *d, uint8_t *page)
+/* What this node has not caught up with may be missing, and what came since the inbox moved to
+ * other members: the page does not count for a reader. */
+static bool may_lack(const struct read *read)
 {
-    if (d->sync.partial) {
-        page[PAGE_FLAGS_AT] |= SES_PAGE_PARTIAL;
-    }
+    return read->d->sync.partial || read->former;
 }
 
 static enum ses_err reply_list(struct read *read, const struct ses_page_result *page)
@@ -65,7 +65,7 @@ static enum ses_err reply_list(struct read *read, const struct ses_page_result *
     struct ses_buf list = {0};
     const enum ses_err err = ses_list_of_page(&list, page->frame, page->len);
     if (err == SES_OK) {
-        mark_partial(read->d, list.bytes);
+        list.bytes[PAGE_FLAGS_AT] |= may_lack(read) ? SES_PAGE_PARTIAL : 0;
         ses_call_reply(read->call, list.bytes, list.len);
         read->d->stats.retrieved_bytes += list.len;
     }
@@ -77,11 +77,11 @@ static enum ses_err reply_page(struct read *read, const struct ses_page_result *
 {
     struct ses_daemon *d = read->d;
     struct ses_buf copy = {0};
-    if (d->sync.partial) {
+    if (may_lack(read)) {
         SES_TRY(ses_buf_append(&copy, page->frame, page->len));
-        mark_partial(d, copy.bytes);
+        copy.bytes[PAGE_FLAGS_AT] |= SES_PAGE_PARTIAL;
     }
-    ses_call_reply(read->call, d->sync.partial ? copy.bytes : page->frame, page->len);
+    ses_call_reply(read->call, may_lack(read) ? copy.bytes : page->frame, page->len);
     ses_buf_free(&copy);
     d->stats.retrieved_records += page->record_cnt;
     d->stats.retrieved_bytes += page->len;
@@ -122,6 +122,7 @@ static void serve_page(struct ses_daemon *d, struct ses_call *call, struct ses_r
     enum ses_err err = SES_OK;
     if (read != NULL) {
         read->list = list;
+        read->former = !ses_daemon_serves(d, &digest, false);
         err = ses_store_page(d->p.store, ask, on_page, read);
     }
     if (err != SES_OK) {

@@ -295,6 +295,15 @@ static bool must_be_there(const struct sim *s, const struct sim_msg *m,
     return whole || asked + holders > members;
 }
 
+static void tell_fetch(struct sim *s, const struct ses_fetch *fetch)
+{
+    for (uint32_t i = 0; i < fetch->member_cnt; i++) {
+        sim_tell(s, "asked node %u: state %u%s", node_of(s, &fetch->members[i].node_id),
+                 (unsigned)fetch->members[i].state,
+                 fetch->members[i].counts ? "" : ", not counted");
+    }
+}
+
 void oracle_fetched(struct sim *s, struct sim_person *p, const struct ses_fetch *fetch,
                     uint64_t started_ms)
 {
@@ -306,8 +315,12 @@ void oracle_fetched(struct sim *s, struct sim_person *p, const struct ses_fetch 
         const struct sim_msg *m = &s->oracle.msgs[i];
         if (m->to == p->index && alive(s, m) && m->stored_ms < started_ms && !m->read &&
             must_be_there(s, m, fetch)) {
-            sim_broken(s, "C1", "person %u read %u members of %u and did not find message %u",
-                       p->index, ses_fetch_answered(fetch), fetch->member_cnt, m->number);
+            tell_fetch(s, fetch);
+            sim_broken(s, "C1",
+                       "person %u read %u members of %u by the map of epoch %" PRIu64
+                       " and did not find message %u",
+                       p->index, ses_fetch_answered(fetch), fetch->member_cnt, p->map->epoch,
+                       m->number);
             return;
         }
     }
