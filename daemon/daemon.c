@@ -280,8 +280,8 @@ static void expire(struct ses_daemon *d)
 {
     if (clock_ran_ahead(d)) {
         ses_logf(d->p.log, SES_LOG_WARN, MODULE,
-                 "this machine's clock is ahead of the chain by epochs: nothing expires until it is "
-                 "right");
+                 "this machine's clock is ahead of the chain by epochs: nothing expires until it "
+                 "is right");
         return;
     }
     ses_debts_expire(d);
