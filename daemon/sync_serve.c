@@ -329,7 +329,9 @@ static void serve_offer(struct ses_daemon *d, struct ses_call *call,
         (params.set.num_swarms != own->num_swarms || params.set.swarm != own->swarm)) {
         err = SES_ERR_UNAVAILABLE; /* our maps differ for now */
     }
-    if (err == SES_OK && ses_sync_peer(d, node_id)->cut_until_ms > ses_daemon_mono(d)) {
+    /* while this node catches up it finds out by itself, and may take whole segments in bulk */
+    if (err == SES_OK &&
+        (d->sync.partial || ses_sync_peer(d, node_id)->cut_until_ms > ses_daemon_mono(d))) {
         err = SES_ERR_RATE;
     }
     if (err == SES_OK && cnt > 0) {

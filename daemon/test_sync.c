@@ -545,6 +545,55 @@ static void test_audit_is_withheld(void)
     world_free(w);
 }
 
+/* Gives a record of another hour, whatever page is asked for. */
+static void liar_page(void *cookie, struct ses_call *call, const uint8_t *body, size_t len)
+{
+    static uint8_t bytes[8192];
+    struct sync_liar *liar = cookie;
+    struct ses_writer w;
+    (void)body;
+    (void)len;
+    liar->asked++;
+    ses_writer_init(&w, bytes, sizeof bytes);
+    ses_bulk_page_write(&w, &(struct ses_bulk_page){.more = true, .next = liar->asked, .cnt = 1});
+    ses_record_write(&w, &liar->other.put.record);
+    SES_ASSERT(ses_writer_done(&w) == SES_OK);
+    ses_call_reply(call, bytes, w.len);
+}
+
+static void test_bulk_liar_is_cut_off(void)
+{
+    struct world *w = world_new(8, 2);
+    struct sync_liar liar = {.w = w};
+    struct ses_hash inbox;
+    struct crop crops[3]; /* an hour each: three segments at a time, from three members */
+    world_run(w, 10000);
+    post_inbox(w, &inbox, 2, 0);
+    post_stranger(&liar.other, w, &inbox, 500, world_unix_ms(w));
+    for (uint32_t k = 0; k < 3; k++) {
+        crop_make(&crops[k], w, 600, 2, 0, world_unix_ms(w) - (2 + k) * 3600000u);
+        for (uint32_t i = 0; i < 8; i += 2) {
+            plant(w, i, &crops[k]);
+        }
+    }
+    for (uint32_t i = 0; i < 6; i += 2) { /* three of the four members */
+        TAP_ERR(SES_OK,
+                ses_net_serve(world_net_of(w->nodes[i].net), SES_PROTO_BULK, liar_page, &liar));
+    }
+    move(w, 1, 0);
+    next_epoch(w);
+    world_run(w, 300000);
+    TAP_OK(liar.asked > 0 && liar.asked <= 12);
+    TAP_OK(stats(w, 1)->sync_cut_off >= 1);
+    TAP_OK(!post_at(w, 1, &liar.other));
+    for (uint32_t k = 0; k < 3; k++) {
+        TAP_EQ(600, held(w, 1, &crops[k]));
+        crop_free(&crops[k]);
+    }
+    post_free(&liar.other);
+    world_free(w);
+}
+
 /* ---- who may ask ---- */
 static void test_strangers_are_refused(void)
 {
@@ -582,6 +631,7 @@ int main(void)
     TAP_RUN(test_split);
     TAP_RUN(test_damage_heals);
     TAP_RUN(test_liars_are_cut_off);
+    TAP_RUN(test_bulk_liar_is_cut_off);
     TAP_RUN(test_late_records);
     TAP_RUN(test_audit_is_withheld);
     TAP_RUN(test_strangers_are_refused);
