@@ -293,6 +293,7 @@ static void tick(void *cookie)
     struct ses_daemon *d = cookie;
     d->tick = NULL;
     d->tick_cnt++;
+    ses_store_measure(d->p.store);
     ses_members_check(d);
     ses_watch_check(d);
     ses_debts_reload(d);

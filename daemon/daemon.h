@@ -184,6 +184,7 @@ struct ses_daemon_status {
     uint32_t waiters, watchers, replicas;
     bool draining;
     bool partial;     /* not yet all of what the swarm holds */
+    bool disk_low;    /* new messages are refused */
     char advice[200]; /* what the operator should do, empty if nothing */
     uint32_t link_cnt;
     struct ses_member_status links[SES_MEMBERS_MAX * 2u];

@@ -160,9 +160,10 @@ static bool on_ready(void *cookie, struct ses_note *why)
         return false;
     }
     ses_daemon_status(p->daemon, p->status);
-    const bool ready = p->status->has_map && p->status->swarm != SES_SWARM_NONE;
+    const bool ready =
+        p->status->has_map && p->status->swarm != SES_SWARM_NONE && !p->status->disk_low;
     ses_note_set(why, "%s", p->status->advice[0] != '\0' ? p->status->advice : "ready");
-    if (!ready && !p->status->chain_ok) {
+    if (!ready && !p->status->chain_ok && !p->status->disk_low) {
         ses_note_set(why, "%s (%.200s)", p->status->advice, p->status->chain_text);
     }
     return ready;

@@ -52,7 +52,14 @@ static void fill_seat(const struct ses_daemon *d, struct ses_daemon_status *out)
     }
 }
 
-static const char *advice(const struct ses_daemon *d)
+static bool disk_low(const struct ses_daemon *d)
+{
+    struct ses_store_stats stats;
+    ses_store_stats(d->p.store, &stats);
+    return stats.entry_refused;
+}
+
+static const char *advice(const struct ses_daemon *d, bool disk_low)
 {
     if (d->map == NULL) {
         return "waiting for the chain: check `chain` in the configuration and that the chain runs";
@@ -65,6 +72,9 @@ static const char *advice(const struct ses_daemon *d)
     }
     if (d->swarm == SES_SWARM_NONE) {
         return "registered, without a seat yet: seats are given when an epoch begins";
+    }
+    if (disk_low) {
+        return "the disk is nearly full: new messages are refused until space is freed";
     }
     if (!d->follow.ok) {
         return "the chain is unreachable: serving with the last verified map";
@@ -104,7 +114,8 @@ void ses_daemon_status(const struct ses_daemon *d, struct ses_daemon_status *out
     out->replicas = d->replica_cnt;
     out->draining = d->draining;
     out->partial = d->sync.partial;
-    snprintf(out->advice, sizeof out->advice, "%s", advice(d));
+    out->disk_low = disk_low(d);
+    snprintf(out->advice, sizeof out->advice, "%s", advice(d, out->disk_low));
     if (out->advice[0] == '\0') {
         fill_miss(d, out);
     }

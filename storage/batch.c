@@ -182,6 +182,8 @@ static void batch_done(void *cookie)
         ses_store_fail(store, batch->err, batch->what);
     } else {
         store->free_bytes = batch->refused ? 0 : batch->free_bytes;
+        store->full = batch->refused;
+        store->full_ms = store->p.loop->mono_ms(store->p.loop->ctx);
     }
     if (batch->err == SES_OK && !batch->refused) {
         move_ends(store, batch);

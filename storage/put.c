@@ -131,32 +131,19 @@ uint64_t ses_store_free_bytes(const struct ses_store *store)
     return left > store->put_bytes ? left - store->put_bytes : 0;
 }
 
-static enum ses_err nothing(struct ses_task *task, struct ses_lane *lane)
-{
-    (void)task;
-    (void)lane;
-    return SES_OK;
-}
-
-static void forget(struct ses_task *task, struct ses_store *store)
-{
-    (void)store;
-    ses_free(task);
-}
-
-/* Space comes back without a word, and what is refused starts no batch that would see it: so an
- * empty batch asks the disk, at most once a second. */
-static void ask_space(struct ses_store *store)
+/* Other programs fill the disk and empty it without a word, so it is asked for each record that
+ * comes. What it refused to take itself is believed for a while: statvfs(3) knows no quota. */
+void ses_store_measure(struct ses_store *store)
 {
     const struct ses_loop *loop = store->p.loop;
-    const uint64_t gone = loop->mono_ms(loop->ctx) - store->last_batch_ms;
-    if (store->writing || store->tasks != NULL || gone < SES_SPACE_MS) {
+    const struct ses_disk *disk = store->p.disk;
+    uint64_t free_bytes = 0;
+    if (store->full && loop->mono_ms(loop->ctx) - store->full_ms < SES_FULL_MS) {
         return;
     }
-    struct ses_task *task = ses_alloc(1, sizeof *task);
-    if (task != NULL) {
-        *task = (struct ses_task){.run = nothing, .done = forget};
-        ses_task_push(store, task);
+    if (disk->space(disk->ctx, &free_bytes) == SES_OK) {
+        store->full = false;
+        store->free_bytes = free_bytes;
     }
 }
 
@@ -165,11 +152,9 @@ static enum ses_err check_space(struct ses_store *store, const struct ses_put *p
     const uint64_t cost = ses_record_cost(put->record.payload_bytes);
     const uint64_t reserve =
         put->entry ? store->p.entry_reserve_bytes : store->p.hard_reserve_bytes;
+    ses_store_measure(store);
     const uint64_t left = ses_store_free_bytes(store);
-    if (left < cost || left - cost < reserve) {
-        ask_space(store);
-        return SES_ERR_DISK_LOW;
-    }
+    SES_REQUIRE(left >= cost && left - cost >= reserve, SES_ERR_DISK_LOW);
     SES_REQUIRE(store->catalog.record_cnt + store->put_cnt < SES_RECORDS_MAX, SES_ERR_DISK_LOW);
     return SES_OK;
 }

@@ -222,6 +222,8 @@ SES_CHECKED enum ses_err ses_store_receipts(struct ses_store *store, const struc
 /* Unlinks expired segments and index files, and erases deleted payloads that no snapshot shows any
  * more. Call every minute or so. */
 void ses_store_expire(struct ses_store *store);
+/* Asks the disk how much is free, as every put does. Call it before the statistics. */
+void ses_store_measure(struct ses_store *store);
 struct ses_store_stats {
     uint64_t record_cnt, payload_bytes, disk_bytes, free_bytes;
     uint64_t inbox_cnt, segment_cnt;
