@@ -51,6 +51,7 @@
     X(ERR_UNAUTHORISED, 85, "not authorised")                                                      \
     X(ERR_DISK_LOW, 86, "the node's disk is nearly full")                                          \
     X(ERR_UNAVAILABLE, 87, "the node cannot serve this now")                                       \
+    X(ERR_STRANGERS, 88, "the inbox takes no more from strangers")                                 \
     /* rules of the chain */                                                                       \
     X(ERR_NONCE, 100, "wrong nonce")                                                               \
     X(ERR_FUNDS, 101, "balance too small")                                                         \

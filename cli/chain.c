@@ -22,7 +22,7 @@ static void node_print(const json_t *node)
 {
     char stake[32];
     char swarm[16] = "none";
-    cli_lux_text(stake, number_of(node, "stake"));
+    ses_lux_text(stake, number_of(node, "stake"));
     if (!json_is_null(json_object_get(node, "swarmId"))) {
         snprintf(swarm, sizeof swarm, "%llu", (unsigned long long)number_of(node, "swarmId"));
     }
@@ -139,7 +139,7 @@ static enum ses_err chain_epoch(struct cli *cli)
     SES_TRY(cli_chain_call(cli, "sessionvm.getEpoch", params, &epoch));
     if (!cli->json) {
         char bonded[32];
-        cli_lux_text(bonded, number_of(epoch, "totalBonded"));
+        ses_lux_text(bonded, number_of(epoch, "totalBonded"));
         printf("Epoch %llu: %llu swarms, %llu active nodes, %s LUX bonded\n"
                "  seed           %s\n  registry root  %s\n",
                (unsigned long long)number_of(epoch, "epoch"),
@@ -183,7 +183,7 @@ static enum ses_err chain_balance(struct cli *cli)
     char text[SES_ID_TEXT_MAX];
     char balance[32];
     ses_account_text(text, &account);
-    cli_lux_text(balance, state.balance);
+    ses_lux_text(balance, state.balance);
     if (!cli->json) {
         printf("%s  %s LUX\n", text, balance);
     }
@@ -219,7 +219,7 @@ static enum ses_err chain_transfer(struct cli *cli)
             "sent",
             cli->args[0]);
     }
-    SES_TRY(cli_lux_parse(cli, cli->args[1], &amount));
+    SES_TRY(cli_lux_moved(cli, cli->args[1], &amount));
     struct ses_identity *from = NULL;
     struct ses_rpc_client *chain = NULL;
     enum ses_err err = cli_signer(cli, &from);

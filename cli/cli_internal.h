@@ -62,10 +62,10 @@ int cli_exit_code(enum ses_err err);
 void cli_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* "2026-11-20 18:30", local time. */
 void cli_time_text(char out[32], uint64_t ms);
-/* "12.5" LUX of nLUX; `out` holds 32 characters. */
-void cli_lux_text(char *out, uint64_t nlux);
 /* "12.5" LUX, or "5nLUX"; ERR_INVALID with a note. */
 enum ses_err cli_lux_parse(struct cli *cli, const char *text, uint64_t *nlux);
+/* The same for what a transaction moves: not 0. */
+enum ses_err cli_lux_moved(struct cli *cli, const char *text, uint64_t *nlux);
 
 /* ---- input (input.c) ---- */
 /* The whole file, "-" for standard input; at most `max` bytes. */

@@ -223,7 +223,7 @@ static void demand_print(const struct demand *d)
     char node[SES_ID_TEXT_MAX];
     char lux[32];
     ses_node_id_text(node, &d->receipt.node_id);
-    cli_lux_text(lux, d->slashed);
+    ses_lux_text(lux, d->slashed);
     switch (d->outcome) {
     case OUTCOME_WAITING:
         printf("Demanded in block %llu: %s has to show the record in its response of the next "

@@ -153,18 +153,41 @@ static int outbox_line(void *cookie, const struct ses_client_sent *sent)
     if (sent->quorum > 0) {
         printf("  receipts of %u (%u needed)", sent->node_cnt, sent->quorum);
     }
-    printf("  %u attempt%s\n", sent->attempts, sent->attempts == 1 ? "" : "s");
+    printf("  %u attempt%s", sent->attempts, sent->attempts == 1 ? "" : "s");
+    const bool waits = sent->state == SES_CLIENT_PENDING && sent->last_err != 0;
+    printf("%s%s\n", waits ? "; " : "", waits ? ses_client_err_text(sent->last_err) : "");
     return 0;
+}
+
+/* Why the last one that is pending is. */
+static int pending_reason(void *cookie, const struct ses_client_sent *sent)
+{
+    int *why = cookie;
+    if (sent->state == SES_CLIENT_PENDING) {
+        *why = sent->last_err;
+    }
+    return 0;
+}
+
+static enum ses_err pending_complain(struct cli *cli, unsigned left)
+{
+    int why = 0;
+    SES_TRY(cli_client_err(cli,
+                           ses_client_outbox(cli->client, pending_reason, &why, &cli->why)));
+    return cli_fail(cli, SES_ERR_UNREACHABLE, "%u message%s still pending: %s", left,
+                    left == 1 ? " is" : "s are",
+                    why != 0 ? ses_client_err_text(why) : "fewer receipts than needed so far");
 }
 
 static enum ses_err message_outbox(struct cli *cli)
 {
     SES_TRY(cli_client(cli));
+    unsigned left = 0;
     if (ses_config_flag(cli->config, "retry")) {
-        unsigned left = 0;
         SES_TRY(cli_client_err(cli, ses_client_flush(cli->client, 1, &left, &cli->why)));
     }
-    return cli_client_err(cli, ses_client_outbox(cli->client, outbox_line, cli, &cli->why));
+    SES_TRY(cli_client_err(cli, ses_client_outbox(cli->client, outbox_line, cli, &cli->why)));
+    return left == 0 ? SES_OK : pending_complain(cli, left);
 }
 
 /* ---- receive ---- */

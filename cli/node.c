@@ -47,7 +47,7 @@ static enum ses_err topup_run(struct cli *cli, struct node_cmd *cmd)
     struct cli_tx send = {.tx.type = SES_TX_TOP_UP};
     struct ses_tx_top_up *body = &send.tx.body.top_up;
     SES_TRY(cli_node_arg(cli, &body->node_id));
-    SES_TRY(cli_lux_parse(cli, cli->args[1], &body->amount));
+    SES_TRY(cli_lux_moved(cli, cli->args[1], &body->amount));
     SES_TRY(cli_tx_terms(cli, cmd->chain, &cmd->owner->account, &body->nonce, &body->fee));
     return tx_run(cli, cmd, &send);
 }

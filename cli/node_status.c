@@ -11,8 +11,8 @@ static void print_node(const struct cli *cli, const struct ses_node *node)
     char stake[32];
     char slashed[32];
     ses_account_text(owner, &node->owner);
-    cli_lux_text(stake, node->stake);
-    cli_lux_text(slashed, node->slashed);
+    ses_lux_text(stake, node->stake);
+    ses_lux_text(slashed, node->slashed);
     printf("%s\n  status   %s\n  owner    %s\n  stake    %s LUX\n", cli->args[0],
            ses_node_status_text(node->status), owner, stake);
     if (node->swarm == SES_SWARM_NONE) {
@@ -42,7 +42,7 @@ static void print_judgement(const struct ses_judgement *j)
 {
     char slashed[32];
     const char *before = " ";
-    cli_lux_text(slashed, j->slashed);
+    ses_lux_text(slashed, j->slashed);
     printf("  epoch    %llu: %s", (unsigned long long)j->epoch,
            j->causes == 0                          ? "passed, with a warning"
            : (j->flags & SES_JUDGED_FORGIVEN) != 0 ? "missed in an outage, forgiven:"

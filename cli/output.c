@@ -5,7 +5,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NLUX_PER_LUX 1000000000ull
 
 enum ses_err cli_fail(struct cli *cli, enum ses_err err, const char *format, ...)
 {
@@ -80,18 +79,6 @@ void cli_progress(const char *format, ...)
     fputc('\n', stderr);
 }
 
-void cli_lux_text(char *out, uint64_t nlux)
-{
-    char fraction[16];
-    snprintf(fraction, sizeof fraction, "%09llu", (unsigned long long)(nlux % NLUX_PER_LUX));
-    size_t len = strlen(fraction);
-    while (len > 0 && fraction[len - 1] == '0') {
-        fraction[--len] = 0;
-    }
-    snprintf(out, 32, "%llu%s%s", (unsigned long long)(nlux / NLUX_PER_LUX), len > 0 ? "." : "",
-             fraction);
-}
-
 static const char *digits_read(const char *at, uint64_t *value, unsigned *digit_cnt, bool *overflow)
 {
     while (*at >= '0' && *at <= '9') {
@@ -128,5 +115,15 @@ enum ses_err cli_lux_parse(struct cli *cli, const char *text, uint64_t *nlux)
                         text);
     }
     *nlux = value;
+    return SES_OK;
+}
+
+enum ses_err cli_lux_moved(struct cli *cli, const char *text, uint64_t *nlux)
+{
+    SES_TRY(cli_lux_parse(cli, text, nlux));
+    if (*nlux == 0) {
+        return cli_fail(cli, SES_ERR_INVALID,
+                        "an amount of 0 moves nothing and costs a fee: nothing was sent");
+    }
     return SES_OK;
 }

@@ -79,7 +79,8 @@ enum ses_client_err {
     SES_CLIENT_RATE = 84,        /* too many requests: wait */
     SES_CLIENT_UNAUTHORISED = 85,
     SES_CLIENT_DISK_LOW = 86,   /* the nodes' disks are full */
-    SES_CLIENT_UNAVAILABLE = 87 /* the nodes cannot serve this now */
+    SES_CLIENT_UNAVAILABLE = 87, /* the nodes cannot serve this now */
+    SES_CLIENT_STRANGERS = 88    /* the recipient's inbox takes no more from strangers */
 };
 /* A short text for a number; static storage. */
 SES_CLIENT_API const char *ses_client_err_text(int err);

@@ -79,6 +79,11 @@ void ses_refusal_note(struct ses_note *note, const struct ses_refusal *r, uint64
         ses_note_set(note, "the recipient's inbox is full: the message waits in the outbox until "
                            "older ones expire");
         return;
+    case SES_ERR_STRANGERS:
+        ses_note_set(note, "the part of the recipient's inbox that strangers may fill is full: the "
+                           "message waits in the outbox until older ones expire (whoever the "
+                           "recipient has written to is no stranger)");
+        return;
     case SES_ERR_WORK:
         ses_note_set(note,
                      "the node wants proof of work of %u bits, at most %u are spent on one "

@@ -215,8 +215,8 @@ bool ses_trie_get(const struct ses_trie *trie, const struct ses_hash *key, struc
  * its hash (grammar in crypto/trie_proof.c and docs/protocol.md). Appends to `out`. */
 SES_CHECKED enum ses_err ses_trie_prove(const struct ses_trie *trie, const struct ses_hash *key,
                                         struct ses_buf *out);
-/* SES_OK: the proof shows `*present` (and then `*value`) for `key` under `root`. SES_ERR_MALFORMED or
- * SES_ERR_TRUNCATED: it is no proof; SES_ERR_CHECKSUM: it is about another trie or key. Work is
+/* SES_OK: the proof shows `*present` (and then `*value`) for `key` under `root`. SES_ERR_MALFORMED
+ * or SES_ERR_TRUNCATED: it is no proof; SES_ERR_CHECKSUM: it is about another trie or key. Work is
  * bounded whatever the bytes; the proof of a key under a root is unique. */
 SES_CHECKED enum ses_err ses_trie_check(const struct ses_hash *root, const struct ses_hash *key,
                                         const uint8_t *proof, size_t proof_len, bool *present,

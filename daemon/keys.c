@@ -95,6 +95,7 @@ static enum ses_err open_vault(struct node_keys *keys, const struct settings *s,
                          path);
         } else if (err == SES_ERR_INVALID) {
             ses_note_set(note, "%.200s needs a passphrase: set passphrase-file", path);
+            err = SES_ERR_PASSPHRASE; /* none is as good as a wrong one */
         } else if (err != SES_OK) {
             ses_note_set(note, "%.300s: %s", path, ses_err_text(err));
         }

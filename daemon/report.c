@@ -213,9 +213,10 @@ static void warn_miss(struct ses_daemon *d, const struct ses_report *r)
         }
     }
     const bool forgiven = (r->judgement.flags & SES_JUDGED_FORGIVEN) != 0;
-    ses_logf(d->p.log, SES_LOG_WARN, MODULE,
-             "missed epoch %" PRIu64 ", slashed %" PRIu64 " nLUX%s%s", r->epoch,
-             r->judgement.slashed, forgiven ? " (forgiven, an outage)" : "", text);
+    char slashed[SES_LUX_TEXT_MAX];
+    ses_lux_text(slashed, r->judgement.slashed);
+    ses_logf(d->p.log, SES_LOG_WARN, MODULE, "missed epoch %" PRIu64 ", slashed %s LUX%s%s",
+             r->epoch, slashed, forgiven ? " (forgiven, an outage)" : "", text);
 }
 
 static const struct ses_judgement *judgement_of(const struct ses_chain_challenges *c,

@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (ses_phrase_decode(seed, text) == SES_OK) {
         ses_phrase_encode(again, seed);
         SES_ASSERT(ses_phrase_decode(seed_again, again) == SES_OK);
-        SES_ASSERT(memcmp(seed, seed_again, sizeof seed) == 0);
+        SES_ASSERT(ses_equal(seed, seed_again, sizeof seed));
     }
     if (ses_session_id_parse(&id, text, &note) == SES_OK) {
         ses_session_id_text(again, &id);

@@ -238,7 +238,7 @@ static int run_standalone(int argc, char **argv)
 /* ---- genesis ---- */
 
 static const struct ses_config_key genesis_keys[] = {
-    {"network-name", NULL, "name of the network, 1 to 63 characters", false},
+    {"network-name", NULL, "name of the network: 1 to 63 letters, digits, . _ -", false},
     {"timestamp", "now", "start of epoch 0: unix seconds or \"now\"", false},
     {0},
 };

@@ -311,6 +311,27 @@ static void test_type_text(void)
     TAP_TEXT("unknown", ses_tx_type_text((enum ses_tx_type)10));
 }
 
+static void test_lux_text(void)
+{
+    static const struct {
+        uint64_t nlux;
+        const char *text;
+    } cases[] = {
+        {0, "0"},
+        {1, "0.000000001"},
+        {500000000, "0.5"},
+        {12500000000, "12.5"},
+        {100000000000, "100"},
+        {1000000001, "1.000000001"},
+        {UINT64_MAX, "18446744073.709551615"},
+    };
+    for (size_t i = 0; i < SES_COUNT(cases); i++) {
+        char text[SES_LUX_TEXT_MAX];
+        ses_lux_text(text, cases[i].nlux);
+        TAP_TEXT(cases[i].text, text);
+    }
+}
+
 int main(void)
 {
     TAP_RUN(test_transactions_of_the_model);
@@ -322,5 +343,6 @@ int main(void)
     TAP_RUN(test_random_bodies);
     TAP_RUN(test_block_structure);
     TAP_RUN(test_type_text);
+    TAP_RUN(test_lux_text);
     return tap_done();
 }

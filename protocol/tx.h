@@ -5,6 +5,10 @@
 #include "protocol/duty.h"
 #include "protocol/receipt.h"
 
+/* "12.5" of 12500000000 nLUX, as commands take it. */
+#define SES_LUX_TEXT_MAX 32u
+void ses_lux_text(char out[SES_LUX_TEXT_MAX], uint64_t nlux);
+
 #define SES_TX_VERSION 1u
 #define SES_TX_BYTES_MAX 32768u
 #define SES_RESPONSE_TX_BYTES_MAX 16384u /* ChallengeResponse, all of it */

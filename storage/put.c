@@ -191,7 +191,7 @@ static enum ses_err check_quota(const struct ses_store *store, const struct ses_
     }
     SES_REQUIRE(used <= quota && cost <= quota - used, SES_ERR_QUOTA);
     if (put->stranger) {
-        SES_REQUIRE(strangers <= quota / 4 && cost <= quota / 4 - strangers, SES_ERR_QUOTA);
+        SES_REQUIRE(strangers <= quota / 4 && cost <= quota / 4 - strangers, SES_ERR_STRANGERS);
     }
     return SES_OK;
 }

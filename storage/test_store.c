@@ -303,7 +303,7 @@ static void test_quota(void)
         TAP_ERR(SES_OK, kit_put(&kit, &spec, KIT_STRANGER, NULL));
     }
     struct kit_spec spec = spec_of(n, 1);
-    TAP_ERR(SES_ERR_QUOTA, kit_put(&kit, &spec, KIT_STRANGER, NULL));
+    TAP_ERR(SES_ERR_STRANGERS, kit_put(&kit, &spec, KIT_STRANGER, NULL));
     for (; n < 10; n++) {
         spec = spec_of(n, 1);
         TAP_ERR(SES_OK, kit_put(&kit, &spec, n % 2 == 0 ? KIT_ENTRY : KIT_REPLICA, NULL));
@@ -320,7 +320,7 @@ static void test_quota(void)
     spec.payload_bytes = 2 * 1088 - 88;
     TAP_ERR(SES_OK, kit_put(&kit, &spec, KIT_STRANGER, NULL));
     spec.n++;
-    TAP_ERR(SES_ERR_QUOTA, kit_put(&kit, &spec, KIT_STRANGER, NULL));
+    TAP_ERR(SES_ERR_STRANGERS, kit_put(&kit, &spec, KIT_STRANGER, NULL));
     end();
 }
 

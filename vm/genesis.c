@@ -324,13 +324,22 @@ static enum ses_err read_nodes(struct ses_genesis *g, const json_t *list, struct
     return SES_OK;
 }
 
+/* What a person can say, a shell and a file name can hold. */
+static bool name_ok(const char *name)
+{
+    static const char first[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    static const char all[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    return strchr(first, name[0]) != NULL && strspn(name, all) == strlen(name);
+}
+
 static enum ses_err read_name(struct ses_genesis *g, const json_t *root, struct ses_note *note)
 {
     const char *name = NULL;
     SES_TRY(get_text(root, "networkName", &name, note));
     const size_t len = strlen(name);
-    if (len == 0 || len >= sizeof(g->network_name)) {
-        return wrong(note, "key \"networkName\" must have 1 .. 63 bytes");
+    if (len == 0 || len >= sizeof(g->network_name) || !name_ok(name)) {
+        return wrong(note, "key \"networkName\" must have 1 .. 63 letters, digits, '.', '_' or "
+                           "'-', the first a letter or a digit");
     }
     memcpy(g->network_name, name, len + 1);
     return SES_OK;

@@ -49,8 +49,12 @@ static enum ses_err check_register(const struct ses_vm *vm, const struct ses_lay
 {
     struct ses_node node;
     if (facts->amount < vm->params.min_stake) {
-        ses_note_set(note, "stake %" PRIu64 " nLUX is below the minimum; give at least %" PRIu64,
-                     facts->amount, vm->params.min_stake);
+        char stake[SES_LUX_TEXT_MAX];
+        char least[SES_LUX_TEXT_MAX];
+        ses_lux_text(stake, facts->amount);
+        ses_lux_text(least, vm->params.min_stake);
+        ses_note_set(note, "a stake of %s LUX is below the minimum; give at least %s LUX", stake,
+                     least);
         return SES_ERR_STAKE;
     }
     if (ses_node_load(layer, &facts->node_id, &node) && node.status != SES_NODE_RETIRED) {
@@ -92,8 +96,11 @@ enum ses_err ses_rules_check(const struct ses_vm *vm, const struct ses_tip *now,
                              const struct ses_tx_facts *facts, struct ses_note *note)
 {
     if (facts->fee < vm->params.tx_fee) {
-        ses_note_set(note, "fee %" PRIu64 " nLUX is below the minimum; give at least %" PRIu64,
-                     facts->fee, vm->params.tx_fee);
+        char fee[SES_LUX_TEXT_MAX];
+        char least[SES_LUX_TEXT_MAX];
+        ses_lux_text(fee, facts->fee);
+        ses_lux_text(least, vm->params.tx_fee);
+        ses_note_set(note, "a fee of %s LUX is below the minimum; give at least %s LUX", fee, least);
         return SES_ERR_FEE;
     }
     switch (facts->type) {
@@ -125,9 +132,14 @@ static enum ses_err check_payment(const struct ses_account_state *payer,
         return SES_ERR_NONCE;
     }
     if (!ses_tx_cost(facts, cost) || payer->balance < *cost) {
-        ses_note_set(note,
-                     "%" PRIu64 " nLUX and the fee of %" PRIu64 " exceed the balance of %" PRIu64,
-                     facts->amount, facts->fee, payer->balance);
+        char amount[SES_LUX_TEXT_MAX];
+        char fee[SES_LUX_TEXT_MAX];
+        char balance[SES_LUX_TEXT_MAX];
+        ses_lux_text(amount, facts->amount);
+        ses_lux_text(fee, facts->fee);
+        ses_lux_text(balance, payer->balance);
+        ses_note_set(note, "%s LUX and the fee of %s LUX exceed the balance of %s LUX", amount, fee,
+                     balance);
         return SES_ERR_FUNDS;
     }
     if (!facts->shows_key && !payer->has_key) {

@@ -28,10 +28,18 @@ static enum ses_err check_balance(const struct ses_account_state *state,
     const uint64_t reserved = pending == NULL ? 0 : pending->cost;
     uint64_t sum = reserved;
     if (!ses_tx_cost(facts, cost) || !ses_add_u64(&sum, *cost) || sum > state->balance) {
+        char amount[SES_LUX_TEXT_MAX];
+        char fee[SES_LUX_TEXT_MAX];
+        char balance[SES_LUX_TEXT_MAX];
+        char pool[SES_LUX_TEXT_MAX];
+        ses_lux_text(amount, facts->amount);
+        ses_lux_text(fee, facts->fee);
+        ses_lux_text(balance, state->balance);
+        ses_lux_text(pool, reserved);
         ses_note_set(note,
-                     "%" PRIu64 " nLUX and the fee of %" PRIu64 " exceed the balance of %" PRIu64
-                     ", of which pending transactions need %" PRIu64,
-                     facts->amount, facts->fee, state->balance, reserved);
+                     "%s LUX and the fee of %s LUX exceed the balance of %s LUX, of which pending "
+                     "transactions need %s LUX",
+                     amount, fee, balance, pool);
         return SES_ERR_FUNDS;
     }
     return SES_OK;

@@ -105,6 +105,9 @@ static void test_syntax(void)
     expect_text(SES_ERR_CONFIG, "{}", "networkName");
     expect_text(SES_ERR_CONFIG, "{\"networkName\":\"x\",\"timestamp\":5}", "allocations");
     expect_text(SES_ERR_CONFIG, "{\"networkName\":\"\",\"timestamp\":5}", "networkName");
+    expect_text(SES_ERR_CONFIG, "{\"networkName\":\"bad name!\",\"timestamp\":5}", "networkName");
+    expect_text(SES_ERR_CONFIG, "{\"networkName\":\".hidden\",\"timestamp\":5}", "networkName");
+    expect_text(SES_ERR_CONFIG, "{\"networkName\":\"\xc3\xa4\",\"timestamp\":5}", "networkName");
     expect_text(SES_ERR_CONFIG, "{\"networkName\":7,\"timestamp\":5}", "networkName");
     expect_text(SES_ERR_MALFORMED, "{\"networkName\":\"a\\u0000b\",\"timestamp\":5}", NULL);
 }

@@ -52,6 +52,7 @@ def genesis_refusals():
     bad = [
         ("genesis",), (*BASE, "extra"), (*BASE, "--colour", "red"), (*BASE, "--param"),
         ("genesis", "--network-name", "", "--timestamp", "1"),
+        ("genesis", "--network-name", "bad name!", "--timestamp", "1"),
         ("genesis", "--network-name", "x" * 64, "--timestamp", "1"),
         ("genesis", "--network-name", "dev", "--timestamp", "yesterday"),
         ("genesis", "--network-name", "dev", "--timestamp", "-1"),
