@@ -62,18 +62,38 @@ static enum ses_err write_fd(int fd, const uint8_t *bytes, size_t len)
     return SES_OK;
 }
 
-static enum ses_err write_new(const char *path, const void *bytes, size_t len, unsigned mode)
+/* A file of its own with a name that nobody can have taken before, in a folder that others may
+ * write to; *path, which ends with XXXXXX, is that name. */
+static enum ses_err write_new(char *path, const void *bytes, size_t len, unsigned mode)
 {
-    const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, (mode_t)mode);
+    const int fd = mkostemp(path, O_CLOEXEC);
     SES_REQUIRE(fd >= 0, errno == EACCES ? SES_ERR_PERMISSION : SES_ERR_IO);
+    const mode_t mask = umask(077);
+    (void)umask(mask);
     enum ses_err err = write_fd(fd, bytes, len);
-    if (err == SES_OK && fsync(fd) != 0) {
+    if (err == SES_OK && (fchmod(fd, (mode_t)mode & ~mask) != 0 || fsync(fd) != 0)) {
         err = SES_ERR_IO;
     }
     if (close(fd) != 0 && err == SES_OK) {
         err = SES_ERR_IO;
     }
     return err;
+}
+
+/* The new name is as durable as the bytes: what was received does not come again. */
+static enum ses_err sync_folder(const char *path)
+{
+    char folder[4096];
+    const char *slash = strrchr(path, '/');
+    const size_t len = slash == NULL ? 0 : (size_t)(slash - path) + 1;
+    SES_REQUIRE(len < sizeof folder, SES_ERR_TOO_LARGE);
+    memcpy(folder, path, len);
+    folder[len] = 0;
+    const int fd = open(len > 0 ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    SES_REQUIRE(fd >= 0, errno == EACCES ? SES_OK : SES_ERR_IO); /* may write, may not read */
+    const bool ok = fsync(fd) == 0 || errno == EINVAL; /* some file systems cannot */
+    close(fd);
+    return ok ? SES_OK : SES_ERR_IO;
 }
 
 /* A device or a pipe is written to: it must not be replaced by a file. */
@@ -100,7 +120,7 @@ enum ses_err cli_write_file(struct cli *cli, const char *path, const void *bytes
         return write_special(cli, path, bytes, len);
     }
     char partial[4096];
-    const int n = snprintf(partial, sizeof partial, "%s.partial", path);
+    const int n = snprintf(partial, sizeof partial, "%s.partial-XXXXXX", path);
     if (n < 0 || (size_t)n >= sizeof partial) {
         return cli_fail(cli, SES_ERR_INVALID, "the path %.100s... is too long", path);
     }
@@ -109,10 +129,12 @@ enum ses_err cli_write_file(struct cli *cli, const char *path, const void *bytes
         err = SES_ERR_IO;
     }
     if (err != SES_OK) {
+        const int why = errno;
         unlink(partial);
-        return cli_fail(cli, err, "cannot write %.200s: %s", path, strerror(errno));
+        return cli_fail(cli, err, "cannot write %.200s: %s", path, strerror(why));
     }
-    return SES_OK;
+    err = sync_folder(path);
+    return err == SES_OK ? SES_OK : cli_fail(cli, err, "cannot make %.200s durable", path);
 }
 
 const char *cli_file_name(const char *path)

@@ -257,13 +257,14 @@ static enum ses_err message_json(struct receive *r, const struct ses_client_mess
 }
 
 /* Text from others goes to a terminal: control characters, also those of two bytes (U+0080 to
- * U+009F), must not reach it. */
+ * U+009F), must not reach it, and no line of it may look like the next message. */
 static void text_print(const char *text)
 {
     for (const char *at = text; *at != 0; at++) {
         const unsigned char c = (unsigned char)*at;
         const bool two = c == 0xc2 && (unsigned char)at[1] >= 0x80 && (unsigned char)at[1] < 0xa0;
         putchar(two || (c < 0x20 && c != '\n' && c != '\t') || c == 0x7f ? '?' : c);
+        fputs(c == '\n' ? "    " : "", stdout);
         at += two;
     }
 }

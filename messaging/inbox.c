@@ -85,10 +85,11 @@ enum ses_err ses_inbox_see_key(struct ses_inbox_state *state, const uint8_t key[
                                uint64_t until_ms)
 {
     bool there;
-    if (state->seen_cnt >= SES_SEEN_MAX) {
+    uint32_t at = seen_find(state, key, &there);
+    if (!there && state->seen_cnt >= SES_SEEN_MAX) {
         seen_drop_oldest(state);
+        at = seen_find(state, key, &there);
     }
-    const uint32_t at = seen_find(state, key, &there);
     if (there) {
         if (state->seen[at].until_ms < until_ms) {
             state->seen[at].until_ms = until_ms;

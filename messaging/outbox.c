@@ -213,7 +213,8 @@ enum ses_outbox_advice ses_outbox_refused(struct ses_outbox_item *item,
     if (refusal->status == SES_ERR_WORK || refusal->status == SES_ERR_UNAUTHORISED) {
         return show_more(item, refusal, member_cnt, now_ms);
     }
-    if (refusal->status == SES_ERR_QUOTA || refusal->status == SES_ERR_STRANGERS) { /* the inbox's, the same at every member */
+    /* the inbox's, the same at every member */
+    if (refusal->status == SES_ERR_QUOTA || refusal->status == SES_ERR_STRANGERS) {
         item->last_err = refusal->status;
         end_round(item, now_ms);
         return SES_OUTBOX_GO_ON;

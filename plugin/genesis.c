@@ -162,7 +162,8 @@ enum ses_err ses_genesis_make(struct ses_buf *out, const struct ses_genesis_opti
         json_pack("{s:s, s:I, s:{}, s:[], s:[]}", "networkName", options->network_name, "timestamp",
                   (json_int_t)timestamp, "params", "allocations", "serviceNodes");
     if (genesis == NULL) {
-        return refuse(note, "network-name", options->network_name, "letters, digits, '.', '_' and '-'");
+        return refuse(note, "network-name", options->network_name,
+                      "letters, digits, '.', '_' and '-'");
     }
     enum ses_err err = fill(genesis, options, note);
     if (err == SES_OK && json_dump_callback(genesis, append, out, JSON_INDENT(2)) != 0) {

@@ -100,7 +100,8 @@ enum ses_err ses_rules_check(const struct ses_vm *vm, const struct ses_tip *now,
         char least[SES_LUX_TEXT_MAX];
         ses_lux_text(fee, facts->fee);
         ses_lux_text(least, vm->params.tx_fee);
-        ses_note_set(note, "a fee of %s LUX is below the minimum; give at least %s LUX", fee, least);
+        ses_note_set(note, "a fee of %s LUX is below the minimum; give at least %s LUX", fee,
+                     least);
         return SES_ERR_FEE;
     }
     switch (facts->type) {
