@@ -1,4 +1,26 @@
+#include <arpa/inet.h>
+
 #include "daemon/daemon_internal.h"
+
+#define IP6_PREFIX_BYTES 8u
+
+/* The address without its port; of IPv6 the /64, of which whoever has one address has them all. */
+static void hash_origin(struct ses_blake3 *hash, const char *address)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff}; /* ::ffff:a.b.c.d */
+    struct in6_addr ip6;
+    char text[sizeof((struct ses_peer *)0)->address] = "";
+    const char *end = address[0] == '[' ? strchr(address, ']') : strrchr(address, ':');
+    const size_t skip = address[0] == '[';
+    const size_t len = end != NULL ? (size_t)(end - address) - skip : strlen(address);
+    memcpy(text, address + skip, len);
+    if (inet_pton(AF_INET6, text, &ip6) != 1) {
+        ses_blake3_update(hash, text, len);
+        return;
+    }
+    const bool is_ip4 = memcmp(ip6.s6_addr, mapped, sizeof mapped) == 0;
+    ses_blake3_update(hash, ip6.s6_addr, is_ip4 ? sizeof ip6.s6_addr : IP6_PREFIX_BYTES);
+}
 
 /* Anonymous clients draw a fresh peer id at every start: what costs something to change is the
  * address, so that is their name. Nodes are named by what they proved. */
@@ -11,10 +33,7 @@ static uint64_t peer_key(const struct meters *b, const struct ses_peer *peer, ui
     if (peer->is_node) {
         ses_blake3_update(&hash, peer->node_id.bytes, sizeof peer->node_id.bytes);
     } else {
-        const char *port = strrchr(peer->address, ':');
-        const size_t len = port != NULL ? (size_t)(port - peer->address)
-                                        : strnlen(peer->address, sizeof peer->address);
-        ses_blake3_update(&hash, peer->address, len);
+        hash_origin(&hash, peer->address);
     }
     ses_blake3_final(&hash, &out);
     const uint64_t key = ses_get_u64(out.bytes);

@@ -5,7 +5,9 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "daemon/program.h"
@@ -14,6 +16,7 @@
 #define RETRY_MS 2000u
 #define DRAIN_MS 8000u
 #define HOST_CLOSE_MS 500u
+#define FILES_RESERVED 512u /* logs, indexes, the chain, the local port, outbound connections */
 #define STORE_RESERVE_BYTES ((uint64_t)256 << 20)
 
 struct program {
@@ -275,9 +278,31 @@ static enum ses_err find_node(void *cookie, const struct ses_node_id *node_id,
     return ses_daemon_find_node(p->daemon, node_id, out);
 }
 
+/* Connections must not take the descriptors that the store needs: a log that cannot be opened
+ * stops the node. */
+static void limit_connections(struct program *p)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0) {
+        return;
+    }
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+    const uint64_t room = files.rlim_cur > 2 * FILES_RESERVED ? files.rlim_cur - FILES_RESERVED
+                                                              : files.rlim_cur / 2;
+    if (p->s.connections_max > room) {
+        ses_logf(&p->log, SES_LOG_WARN, MODULE,
+                 "at most %" PRIu64 " connections: the system allows %" PRIu64
+                 " open files (ulimit -n)",
+                 room, (uint64_t)files.rlim_cur);
+        p->s.connections_max = room;
+    }
+}
+
 static enum ses_err open_host(struct program *p)
 {
-    const struct ses_host_params params = {.uv = p->uv,
+    limit_connections(p);
+    struct ses_host_params params = {.uv = p->uv,
                                            .random = ses_random_system(),
                                            .log = &p->log,
                                            .peer_seed = p->keys.secret->peer,
@@ -289,7 +314,9 @@ static enum ses_err open_host(struct program *p)
                                            .find_cookie = p,
                                            .agent = PROGRAM "/" SES_VERSION,
                                            .connections_max = (uint32_t)p->s.connections_max};
-    return ses_host_new(&p->host, &params);
+    const enum ses_err err = ses_host_new(&p->host, &params);
+    ses_wipe(&params.peer_seed, sizeof params.peer_seed);
+    return err;
 }
 
 static enum ses_err open_daemon(struct program *p, struct ses_note *note)

@@ -17,10 +17,8 @@ struct watcher {
     bool greeted; /* the first page, even an empty one, says "subscribed" */
     struct ses_hash digest;
     struct ses_retrieve ask; /* .after moves on */
-    uint8_t *unsent;         /* a page that the flow did not take */
-    size_t unsent_len;
-    struct ses_cursor unsent_next;
-    uint64_t stuck_ms; /* since when, monotonic */
+    bool stuck;              /* the flow did not take a page: it is read again when it may */
+    uint64_t stuck_ms;       /* since when, monotonic */
     uint64_t connection;
 };
 
@@ -56,7 +54,6 @@ static void free_if_done(struct watcher *w)
         w->next->prev = w->prev;
     }
     all->cnt--;
-    ses_free(w->unsent);
     ses_free(w);
 }
 
@@ -78,16 +75,11 @@ static void refuse(struct watcher *w, enum ses_err err)
 }
 
 /* ---- pages ---- */
-static void keep_unsent(struct watcher *w, const struct ses_page_result *page)
+/* Ten thousand slow watchers must not cost a page of memory each. */
+static void wait_for_flow(struct watcher *w)
 {
-    w->unsent = ses_alloc(page->len, 1);
-    if (w->unsent == NULL) {
-        give_up(w);
-        return;
-    }
-    memcpy(w->unsent, page->frame, page->len);
-    w->unsent_len = page->len;
-    w->unsent_next = page->next;
+    w->stuck = true;
+    w->dirty = true;
     w->stuck_ms = ses_daemon_mono(w->d);
 }
 
@@ -99,7 +91,7 @@ static void push(struct watcher *w, const struct ses_page_result *page)
     }
     const enum ses_err err = ses_flow_send(w->flow, page->frame, page->len);
     if (err == SES_ERR_AGAIN) {
-        keep_unsent(w, page);
+        wait_for_flow(w);
     } else if (err != SES_OK) {
         give_up(w);
     } else {
@@ -129,7 +121,7 @@ static void on_page(void *cookie, const struct ses_page_result *page)
 
 static void look(struct watcher *w)
 {
-    if (!w->subscribed || w->closing || w->reading || !w->dirty || w->unsent != NULL) {
+    if (!w->subscribed || w->closing || w->reading || !w->dirty || w->stuck) {
         return;
     }
     const enum ses_err err = ses_store_page(w->d->p.store, &w->ask, on_page, w);
@@ -193,22 +185,8 @@ static void on_frame(void *cookie, struct ses_flow *flow, const uint8_t *body, s
 static void on_writable(void *cookie, struct ses_flow *flow)
 {
     struct watcher *w = cookie;
-    if (w->unsent == NULL || w->closing) {
-        return;
-    }
-    const enum ses_err err = ses_flow_send(flow, w->unsent, w->unsent_len);
-    if (err == SES_ERR_AGAIN) {
-        return;
-    }
-    ses_free(w->unsent);
-    w->unsent = NULL;
-    if (err != SES_OK) {
-        give_up(w);
-        return;
-    }
-    w->greeted = true;
-    w->ask.after = w->unsent_next;
-    w->d->stats.watch_pages++;
+    (void)flow;
+    w->stuck = false;
     look(w);
 }
 
@@ -280,7 +258,7 @@ void ses_watch_check(struct ses_daemon *d)
 {
     const uint64_t now_ms = ses_daemon_mono(d);
     for (struct watcher *w = d->watchers.first; w != NULL; w = w->next) {
-        if (w->unsent != NULL && !w->closing && now_ms - w->stuck_ms > SLOW_MS) {
+        if (w->stuck && !w->closing && now_ms - w->stuck_ms > SLOW_MS) {
             d->stats.watch_closed_slow++;
             give_up(w);
         }

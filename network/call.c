@@ -86,11 +86,10 @@ void ses_host_call_reply(struct ses_call *call, const uint8_t *body, size_t len)
 {
     struct ses_stream *st = call->stream;
     const struct ses_limit *limit = ses_limit_of(call->proto);
-    if (st != NULL) {
+    if (st != NULL && !ses_conn_may_queue(st->conn)) {
+        ses_stream_refuse(st, SES_ERR_UNAVAILABLE); /* it does not take what it asked for */
+    } else if (st != NULL) {
         enum ses_err err = len > limit->response_bytes ? SES_ERR_TOO_LARGE : SES_OK;
-        if (call->host->pool.used_cnt > SES_QUEUED_CHUNKS_MAX) {
-            err = SES_ERR_FULL;
-        }
         if (err == SES_OK) {
             err = ses_stream_send_frame(st, body, len);
         }

@@ -268,7 +268,8 @@ enum ses_err ses_cert_verify(X509 *cert, struct ses_tls_peer *peer)
                     X509_cmp_time(X509_get0_notAfter(cert), &now) > 0,
                 SES_ERR_PEER);
     EVP_PKEY *key = X509_get0_pubkey(cert);
-    SES_REQUIRE(key != NULL && X509_verify(cert, key) == 1, SES_ERR_PEER);
+    SES_REQUIRE(key != NULL && EVP_PKEY_get_bits(key) <= RSA_BITS_MAX, SES_ERR_PEER);
+    SES_REQUIRE(X509_verify(cert, key) == 1, SES_ERR_PEER);
     SES_TRY(extension_verify(cert, peer));
     SES_REQUIRE(peer->expected == NULL || ses_peer_id_equal(peer->expected, &peer->id),
                 SES_ERR_PEER_IDENTITY);

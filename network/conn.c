@@ -194,6 +194,29 @@ bool ses_conn_usable(const struct ses_conn *conn)
     return conn->state == SES_CONN_OPEN && !conn->mux.goaway_received;
 }
 
+/* ---- budgets ---- */
+
+/* `used` of `max` by all, `own` of it by this connection. */
+static bool within(const struct ses_conn *conn, size_t used, size_t max, size_t own)
+{
+    if (conn->session->peer.is_node) {
+        return used <= 2 * max;
+    }
+    return used <= max / 2 || (used <= max && own <= max / SES_BUDGET_PART);
+}
+
+bool ses_conn_may_queue(const struct ses_conn *conn)
+{
+    const struct ses_host *host = conn->host;
+    return within(conn, host->pool.used_cnt, host->queued_max, conn->mux.chunk_cnt);
+}
+
+bool ses_conn_may_hold(const struct ses_conn *conn)
+{
+    const struct ses_host *host = conn->host;
+    return within(conn, host->held_bytes, host->held_max, conn->held_bytes);
+}
+
 /* ---- time ---- */
 
 static uint32_t idle_ms_of(const struct ses_conn *conn)

@@ -126,11 +126,13 @@ enum ses_err ses_host_flow_send(struct ses_flow *flow, const uint8_t *body, size
     SES_REQUIRE(len <= (flow->dialled ? limit->request_bytes : limit->response_bytes),
                 SES_ERR_TOO_LARGE);
     SES_REQUIRE(ses_stream_alive(st), SES_ERR_CLOSED);
-    if (st->ys.out.len > 0 && st->ys.out.len + len > SES_FLOW_QUEUE_BYTES) {
+    const bool may_queue = ses_conn_may_queue(st->conn);
+    if (st->ys.out.len > 0 && (!may_queue || st->ys.out.len + len > SES_FLOW_QUEUE_BYTES)) {
         flow->blocked = true;
         st->ys.drain_wanted = true;
         return SES_ERR_AGAIN;
     }
+    SES_REQUIRE(may_queue, SES_ERR_FULL);
     return ses_stream_send_frame(st, body, len);
 }
 

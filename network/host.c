@@ -194,6 +194,8 @@ static enum ses_err host_init(struct ses_host *host, const struct ses_host_param
     host->raw = ses_uv_raw(params->uv);
     host->timer_at_ms = UINT64_MAX;
     ses_gate_init(&host->gate, params->connections_max);
+    host->held_max = SES_HELD_BYTES_MAX;
+    host->queued_max = SES_QUEUED_BYTES_MAX / SES_CHAIN_CHUNK_BYTES;
     ses_ed25519_pk(&host->peer_key, &params->peer_seed);
     ses_peer_id_of(&host->peer_id, &host->peer_key);
     SES_TRY(ses_tls_new(&host->tls, &params->peer_seed, &host->loop->clock, params->random));

@@ -134,6 +134,7 @@ struct ses_conn {
     struct ses_session *session;
     struct ses_ip ip;
     bool gated, gate_pending;
+    size_t held_bytes; /* of frames that are arriving */
     uint8_t exporter[32];
     struct ses_hash node_key_hash; /* of the ML-DSA key that the peer proved */
     bool auth_used, auth_done;
@@ -156,6 +157,9 @@ SES_CHECKED enum ses_err ses_conn_dial(struct ses_conn **out, struct ses_host *h
 void ses_conn_close(struct ses_conn *conn, enum ses_err why);
 void ses_conn_touch(struct ses_conn *conn); /* has something to send */
 void ses_conn_flush(struct ses_conn *conn);
+/* Whether the budgets allow more of it: queued answers, frames begun. */
+bool ses_conn_may_queue(const struct ses_conn *conn);
+bool ses_conn_may_hold(const struct ses_conn *conn);
 void ses_conn_turn(struct ses_conn *conn); /* its part of the end of the loop's turn */
 void ses_conn_teardown(struct ses_conn *conn);
 void ses_conn_unpin(struct ses_conn *conn);
@@ -335,7 +339,8 @@ struct ses_host {
     struct ses_dues dues;
     struct ses_due prune_due;
     struct ses_chain_pool pool;
-    size_t held_bytes; /* of frames that are arriving */
+    size_t held_bytes;           /* of frames that are arriving */
+    size_t held_max, queued_max; /* in bytes, in chunks */
     struct ses_gate gate;
     struct ses_conn *conns, *dirty, *dead;
     struct ses_stream *ended, *drained_streams;

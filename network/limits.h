@@ -19,12 +19,16 @@ struct ses_limit {
 #define SES_NODE_RATE 64u
 const struct ses_limit *ses_limit_of(enum ses_proto proto);
 
-#define SES_STREAMS_IN_MAX 512u       /* inbound streams of a connection */
-#define SES_OPS_WAITING_MAX 4096u     /* requests that wait for one target's connection */
-#define SES_FLOW_QUEUE_BYTES 1048576u /* written to a flow and not yet sent */
-#define SES_HELD_BYTES_MAX 268435456u /* of the host: frames that strangers have begun */
-#define SES_QUEUED_CHUNKS_MAX 131072u /* of the host: 512 MiB of answers not taken yet */
-#define SES_UPGRADE_MS 10000u         /* from TCP to yamux */
+#define SES_STREAMS_IN_MAX 512u         /* inbound streams of a connection */
+#define SES_OPS_WAITING_MAX 4096u       /* requests that wait for one target's connection */
+#define SES_FLOW_QUEUE_BYTES 1048576u   /* written to a flow and not yet sent */
+#define SES_HELD_BYTES_MAX 268435456u   /* of the host: frames that peers have begun */
+#define SES_QUEUED_BYTES_MAX 536870912u /* of the host: answers that peers have not taken yet */
+/* Strangers share half of such a budget freely. Behind that a connection gets this part of it at
+ * most, so that those of one address (SES_CONNECTIONS_PER_IP) cannot take what is left. Nodes go
+ * to twice the budget. */
+#define SES_BUDGET_PART 256u
+#define SES_UPGRADE_MS 10000u /* from TCP to yamux */
 #define SES_AUTH_MS 10000u
 #define SES_CONNECT_MS 5000u /* TCP, one address */
 #define SES_DIAL_MS 20000u   /* all addresses of a target */

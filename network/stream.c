@@ -147,12 +147,11 @@ static enum ses_err negotiate(struct ses_stream *st, const uint8_t *bytes, size_
 /* Memory of frames that arrive in pieces, over all connections: strangers share a budget. */
 static enum ses_err held_count(struct ses_stream *st)
 {
-    struct ses_host *host = st->conn->host;
-    host->held_bytes += st->frames.body.cap - st->held_bytes;
+    struct ses_conn *conn = st->conn;
+    conn->host->held_bytes += st->frames.body.cap - st->held_bytes;
+    conn->held_bytes += st->frames.body.cap - st->held_bytes;
     st->held_bytes = st->frames.body.cap;
-    SES_REQUIRE(host->held_bytes <= SES_HELD_BYTES_MAX || st->conn->session->peer.is_node ||
-                    st->held_bytes == 0,
-                SES_ERR_FULL);
+    SES_REQUIRE(st->held_bytes == 0 || ses_conn_may_hold(conn), SES_ERR_FULL);
     return SES_OK;
 }
 
@@ -283,6 +282,7 @@ void ses_stream_reap(struct ses_stream *st)
         conn->session->inbound_cnt[st->proto]--;
     }
     host->held_bytes -= st->held_bytes;
+    conn->held_bytes -= st->held_bytes;
     ses_mss_free(&st->mss);
     ses_frames_free(&st->frames);
     ses_free(st);

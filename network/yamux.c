@@ -27,6 +27,32 @@ void ses_yamux_init(struct ses_yamux *y, bool dialler, uint32_t inbound_max,
     };
 }
 
+/* ---- queues ---- */
+
+static enum ses_err out_append(struct ses_yamux *y, struct ses_yamux_stream *s, const void *bytes,
+                               size_t len)
+{
+    const size_t before = y->pool->used_cnt;
+    const enum ses_err err = ses_chain_append(&s->out, y->pool, bytes, len);
+    y->chunk_cnt += y->pool->used_cnt - before;
+    return err;
+}
+
+static size_t out_take(struct ses_yamux *y, struct ses_yamux_stream *s, uint8_t *out, size_t cap)
+{
+    const size_t before = y->pool->used_cnt;
+    const size_t taken = ses_chain_take(&s->out, y->pool, out, cap);
+    y->chunk_cnt -= before - y->pool->used_cnt;
+    return taken;
+}
+
+static void out_clear(struct ses_yamux *y, struct ses_yamux_stream *s)
+{
+    const size_t before = y->pool->used_cnt;
+    ses_chain_clear(&s->out, y->pool);
+    y->chunk_cnt -= before - y->pool->used_cnt;
+}
+
 /* ---- table of streams ---- */
 
 static struct ses_yamux_stream **slot_of(struct ses_yamux *y, uint32_t id)
@@ -129,7 +155,7 @@ static void stream_unlink(struct ses_yamux *y, struct ses_yamux_stream *s)
     ready_remove(y, s);
     ack_settled(y, s);
     outbound_acked(y, s);
-    ses_chain_clear(&s->out, y->pool);
+    out_clear(y, s);
     y->windows_bytes -= s->window_bytes - SES_YAMUX_WINDOW_BYTES;
     if (is_inbound(y, s->id)) {
         y->inbound_cnt--;
@@ -403,7 +429,7 @@ static void pull_data(struct ses_yamux *y, struct ses_yamux_stream *s, struct se
     n = n < space ? n : space;
     /* FIN goes alone: js-libp2p 3.3 drops the data of a frame that carries both. */
     head_write(w, TYPE_DATA, open_flags(y, s), s->id, (uint32_t)n);
-    const size_t taken = ses_chain_take(&s->out, y->pool, w->bytes + w->len, n);
+    const size_t taken = out_take(y, s, w->bytes + w->len, n);
     SES_ASSERT(taken == n);
     w->len += n;
     s->send_window -= (uint32_t)n;
@@ -491,7 +517,7 @@ enum ses_err ses_yamux_write(struct ses_yamux *y, struct ses_yamux_stream *s, co
                              size_t len)
 {
     SES_REQUIRE(s->linked && !s->fin_due && !s->fin_sent && !s->rst_due, SES_ERR_CLOSED);
-    SES_TRY(ses_chain_append(&s->out, y->pool, bytes, len));
+    SES_TRY(out_append(y, s, bytes, len));
     if (has_data(s)) {
         ready_add(y, s);
     }
@@ -514,7 +540,7 @@ void ses_yamux_reset(struct ses_yamux *y, struct ses_yamux_stream *s)
     if (!s->linked || s->rst_due) {
         return;
     }
-    ses_chain_clear(&s->out, y->pool);
+    out_clear(y, s);
     s->rst_due = true;
     ready_add(y, s);
 }

@@ -76,6 +76,7 @@ struct ses_yamux {
     uint32_t inbound_max, inbound_cnt, outbound_cnt;
     uint32_t backlog_in, backlog_out;
     uint64_t windows_bytes; /* tuned beyond the initial windows */
+    size_t chunk_cnt;       /* of the pool, in the queues of all streams */
     struct ses_yamux_stream *table[SES_YAMUX_TABLE];
     struct ses_yamux_stream *ready_head, *ready_tail;
     uint32_t pongs[SES_YAMUX_PONGS_MAX];

@@ -308,7 +308,7 @@ static void test_no_space(void)
     ses_store_stats(kit.store, &stats);
     const uint64_t bytes = stats.disk_bytes;
     for (uint64_t room = 0; room < 8000; room += 1000) {
-        test_disk_set_space(disk, room);
+        test_disk_set_quota(disk, room);
         uint32_t refused = 0;
         for (uint32_t n = 6; n < 18; n++) {
             kit_put_start(&kit, &put_of[n], &records[n], n % 3 == 0 ? KIT_ENTRY : KIT_REPLICA);
@@ -324,9 +324,11 @@ static void test_no_space(void)
         TAP_EQ(6, stats.record_cnt);
         kit_read(&kit, &box, 1, 0, NULL, 5, 1 << 20);
         TAP_EQ(6, box.cnt);
-        test_disk_set_space(disk, 1u << 30);
-        ses_store_expire(kit.store); /* asks for the space again */
+        test_disk_set_quota(disk, 1u << 30);
+        kit_put_start(&kit, &put_of[6], &records[6], KIT_ENTRY);
         TAP_OK(test_loop_run(kit.loop, NULL));
+        TAP_ERR(SES_ERR_DISK_LOW, put_of[6].err); /* not asked again at once */
+        test_loop_skip(kit.loop, 1000);
     }
     TAP_EQ(0, kit.fatal_cnt);
     for (uint32_t n = 6; n < 18; n++) {

@@ -30,6 +30,7 @@ struct test_disk {
     uint64_t sync_cnt;
     uint64_t fail_sync_at;
     uint64_t space;
+    bool quota; /* which statvfs does not show */
 };
 
 static struct ses_file *find(const struct test_disk *disk, const char *path)
@@ -298,7 +299,7 @@ static enum ses_err disk_space(void *ctx, uint64_t *free_bytes)
 {
     struct test_disk *disk = ctx;
     lock(disk);
-    *free_bytes = disk->space;
+    *free_bytes = disk->quota ? UINT64_MAX / 2 : disk->space;
     return unlock(disk, SES_OK);
 }
 
@@ -415,6 +416,13 @@ void test_disk_fail_sync_at(struct test_disk *disk, uint64_t n)
 void test_disk_set_space(struct test_disk *disk, uint64_t bytes)
 {
     disk->space = bytes;
+    disk->quota = false;
+}
+
+void test_disk_set_quota(struct test_disk *disk, uint64_t bytes)
+{
+    disk->space = bytes;
+    disk->quota = true;
 }
 
 uint8_t *test_disk_bytes(struct test_disk *disk, const char *path, uint64_t *len)

@@ -27,6 +27,8 @@ void test_disk_crash(struct test_disk *disk);
 void test_disk_fail_sync_at(struct test_disk *disk, uint64_t n);
 /* Bytes that may still be written; a write that needs more does a part and fails. */
 void test_disk_set_space(struct test_disk *disk, uint64_t bytes);
+/* The same for writes, and free space is reported without end. */
+void test_disk_set_quota(struct test_disk *disk, uint64_t bytes);
 /* Direct access to a file's bytes, NULL if absent; may be changed in place. */
 uint8_t *test_disk_bytes(struct test_disk *disk, const char *path, uint64_t *len);
 /* Replaces or creates a file, synced. */

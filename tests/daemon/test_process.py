@@ -211,7 +211,8 @@ def test_passphrase(world):
     must_fail(data, 4, "passphrase", more=["--passphrase-file", wrong])
     conf = data / "sessiond.conf"
     conf.write_text(conf.read_text().replace("passphrase-file", "# passphrase-file"))
-    must_fail(data, 1, "passphrase-file", command=["check-config"])
+    must_fail(data, 4, "passphrase-file", command=["check-config"])
+    must_fail(data, 4, "passphrase-file")
 
 
 def test_serves_and_drains(world):

@@ -1,9 +1,12 @@
 """A devnet for a test, and the programs run against it."""
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 
@@ -66,6 +69,16 @@ class Net:
 
     def members(self, session_id):
         return [m["nodeId"] for m in self.session("swarm", "--inbox", session_id)[0]["members"]]
+
+    def page(self, node, path):
+        """Status and text of a page of a node's local port."""
+        config = (self.net / self.procs[node]["name"] / "sessiond.conf").read_text()
+        address = re.search(r"^rpc-listen *= *(\S+)", config, re.M)[1]
+        try:
+            with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
 
     def raw(self, *args):
         """tests/e2e/rawstore, which stands beside the programs' folder."""
