@@ -30,8 +30,8 @@ SES_CHECKED enum ses_err ses_file_append(const char *path, const void *bytes, si
                                          struct ses_note *note);
 SES_CHECKED enum ses_err ses_file_remove(const char *path, struct ses_note *note);
 SES_CHECKED enum ses_err ses_dir_make(const char *path, struct ses_note *note);
-/* Unlinks what a crash left behind between writing and renaming. */
-void ses_dir_sweep(const char *path);
+/* Unlinks what a crash left behind between writing and renaming, an hour ago or more. */
+void ses_dir_sweep(const char *path, uint64_t now_ms);
 /* Exclusive among processes and objects; waits. *fd for ses_lock_drop. */
 SES_CHECKED enum ses_err ses_lock_take(const char *path, int *fd, struct ses_note *note);
 void ses_lock_drop(int fd);

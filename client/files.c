@@ -12,6 +12,7 @@
 #include "client/client_internal.h"
 
 #define TEMP_MARK ".tmp-"
+#define TEMP_KEEP_MS 3600000u
 #define HEAD_BYTES 40u /* magic 8, BLAKE3 of the body 32 */
 
 enum ses_err ses_errno_note(struct ses_note *note, int error, const char *deed, const char *path)
@@ -238,14 +239,19 @@ enum ses_err ses_dir_make(const char *path, struct ses_note *note)
     return SES_OK;
 }
 
-void ses_dir_sweep(const char *path)
+void ses_dir_sweep(const char *path, uint64_t now_ms)
 {
     DIR *dir = opendir(path);
     if (dir == NULL) {
         return;
     }
     for (const struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
-        if (strstr(e->d_name, TEMP_MARK) != NULL) {
+        struct stat st;
+        if (strstr(e->d_name, TEMP_MARK) == NULL || fstatat(dirfd(dir), e->d_name, &st, 0) != 0) {
+            continue;
+        }
+        /* a young one may be about to be renamed by another process */
+        if ((uint64_t)st.st_mtim.tv_sec * 1000 + TEMP_KEEP_MS < now_ms) {
             (void)unlinkat(dirfd(dir), e->d_name, 0);
         }
     }

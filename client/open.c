@@ -90,12 +90,12 @@ static enum ses_err check_profile(struct ses_client *c, struct ses_note *note)
     static const struct ses_hash zero;
     char path[SES_PATH_MAX];
     SES_TRY(ses_client_begin(c, note));
-    ses_dir_sweep(c->profile);
+    ses_dir_sweep(c->profile, ses_client_now(c));
     if (ses_client_path(c, "outbox", path, NULL) == SES_OK) {
-        ses_dir_sweep(path);
+        ses_dir_sweep(path, ses_client_now(c));
     }
     if (ses_client_path(c, "receipts", path, NULL) == SES_OK) {
-        ses_dir_sweep(path);
+        ses_dir_sweep(path, ses_client_now(c));
     }
     if (memcmp(c->state.order_key.bytes, zero.bytes, sizeof zero.bytes) == 0) {
         ses_random_fill(c->random, c->state.order_key.bytes, sizeof c->state.order_key.bytes);
