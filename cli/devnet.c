@@ -1,5 +1,6 @@
 /* session devnet up, status, down: a chain and service nodes as real processes on loopback. */
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -86,6 +87,27 @@ static enum ses_err make_dirs(struct cli *cli, const char *path)
         }
     }
     return make_dir(cli, part);
+}
+
+/* `devnet down` removes the whole directory: it must not hold anything else. */
+static enum ses_err check_empty(struct cli *cli, const struct devnet *net)
+{
+    bool empty = true;
+    DIR *dir = opendir(net->dir);
+    if (dir == NULL) {
+        return errno == ENOENT ? SES_OK
+                               : cli_fail(cli, SES_ERR_IO, "cannot open %.200s: %s", net->dir,
+                                          strerror(errno));
+    }
+    for (const struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
+        empty &= strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+    }
+    closedir(dir);
+    return empty ? SES_OK
+                 : cli_fail(cli, SES_ERR_EXISTS,
+                            "%.200s is not empty, and `session devnet down` removes all of it: "
+                            "give a new directory",
+                            net->dir);
 }
 
 /* ---- owners and genesis ---- */
@@ -490,6 +512,7 @@ static enum ses_err devnet_up(struct cli *cli)
     cli->note.text[0] = 0;
     net.node_cnt = (uint32_t)nodes;
     SES_TRY(first_address(cli, &net));
+    SES_TRY(check_empty(cli, &net));
     enum ses_err err = all_up(cli, &net);
     if (err == SES_OK) {
         err = devnet_save(cli, &net);

@@ -66,6 +66,9 @@ enum ses_err ses_node_keys_create(const struct settings *s, const char *passphra
         err = ses_file_write(path, vault.bytes, vault.len, 0600, note);
     }
     ses_secret_free(secret);
+    if (vault.bytes != NULL) {
+        ses_wipe(vault.bytes, vault.cap);
+    }
     ses_buf_free(&vault);
     return err;
 }
@@ -101,6 +104,9 @@ static enum ses_err open_vault(struct node_keys *keys, const struct settings *s,
         }
     }
     ses_secret_free(passphrase);
+    if (file.bytes != NULL) {
+        ses_wipe(file.bytes, file.cap); /* it may be in the clear */
+    }
     ses_buf_free(&file);
     return err;
 }

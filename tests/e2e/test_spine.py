@@ -238,6 +238,15 @@ class Spine:
             s.sendall(os.urandom(100_000))
         assert self.net.raw(node, "garbage", 6)["status"] == "ok"
 
+    def devnet_in_a_full_folder(self):
+        """`devnet down` removes its directory, so `up` takes none that holds something."""
+        full = self.net.dir / "full"
+        full.mkdir()
+        (full / "thesis.tex").write_text("years of work")
+        with refused(4, "not empty"):
+            self.net.session("devnet", "up", "--dir", full, "--nodes", "1")
+        assert [f.name for f in full.iterdir()] == ["thesis.tex"]
+
     def port_in_use(self):
         port = int(self.net.chain.rsplit(":", 1)[1].split("/")[0])
         run = subprocess.run(
@@ -371,7 +380,7 @@ def run_spine(tap, bin_dir):
                      "audit", "seal_open", "transfer",
                      "bad_ids", "unknown_recipient", "wrong_passphrase", "truncated_files",
                      "restore", "oversize", "chain_unreachable", "wrong_swarm", "clock", "no_stamp",
-                     "malformed", "port_in_use", "registration", "remember_phrase", "survivors",
+                     "malformed", "devnet_in_a_full_folder", "port_in_use", "registration", "remember_phrase", "survivors",
                      "back_again"):
             tap.run(f"spine/{name}", getattr(s, name))
 
