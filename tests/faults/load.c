@@ -1,7 +1,8 @@
 /* People who write to each other without pause, and a journal of what they saw stored.
  *
  *     load CHAIN DIR make COUNT               identities DIR/00 ..., with published cards
- *     load CHAIN DIR run THREADS SEED [PAUSE_MS]   until SIGTERM
+ *     load CHAIN DIR run THREADS SEED [PERIOD_MS]  until SIGTERM; a thread begins something every
+ *                                                 PERIOD_MS, late or not, or as fast as it can
  *     load CHAIN DIR flush                    the outboxes once; {"pending": n}
  *     load CHAIN DIR check                    fetches everything with fresh profiles, compares
  *
@@ -53,6 +54,13 @@ static void pause_ms(unsigned ms)
 {
     const struct timespec pause = {ms / 1000, (long)(ms % 1000) * 1000000};
     nanosleep(&pause, NULL);
+}
+
+static uint64_t mono_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
 /* splitmix64: a stream of numbers from one seed. */
@@ -171,7 +179,7 @@ struct worker {
     const struct people *people;
     int first, cnt; /* the people that it plays */
     uint64_t random;
-    unsigned pause_ms;
+    unsigned period_ms;
     int journal;
     unsigned long stored, pending, failed, received;
 };
@@ -239,6 +247,7 @@ static void *work(void *cookie)
             die("an identity", &note); /* one that was there is not any more */
         }
     }
+    uint64_t due_ms = mono_ms();
     for (unsigned long n = 0; !atomic_load(&stopped); n++) {
         struct ses_client *me = clients[next(&w->random) % (uint64_t)w->cnt];
         if (n % RECEIVE_EVERY == RECEIVE_EVERY - 1) {
@@ -246,7 +255,9 @@ static void *work(void *cookie)
         } else {
             send_one(w, me);
         }
-        pause_ms(w->pause_ms);
+        due_ms += w->period_ms;
+        const uint64_t now_ms = mono_ms();
+        pause_ms(due_ms > now_ms ? (unsigned)(due_ms - now_ms) : 0);
     }
     for (int i = 0; i < w->cnt; i++) {
         ses_client_close(clients[i]);
@@ -260,7 +271,7 @@ static void on_term(int signum)
     atomic_store(&stopped, true);
 }
 
-static int run_load(int threads, uint64_t seed, unsigned pause)
+static int run_load(int threads, uint64_t seed, unsigned period_ms)
 {
     static struct people people;
     static struct worker workers[THREADS_MAX];
@@ -280,7 +291,7 @@ static int run_load(int threads, uint64_t seed, unsigned pause)
                                      .first = first,
                                      .cnt = people.cnt * (i + 1) / threads - first,
                                      .random = seed * THREADS_MAX + (uint64_t)i,
-                                     .pause_ms = pause,
+                                     .period_ms = period_ms,
                                      .journal = journal};
         if (pthread_create(&workers[i].thread, NULL, work, &workers[i]) != 0) {
             die("starting a thread", NULL);

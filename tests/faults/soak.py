@@ -17,7 +17,7 @@ import time
 from world import Load, World, leave_on_term, say, seeded, setting
 
 MINUTES = setting("MINUTES", 30)
-NODES, PEOPLE, THREADS, PAUSE_MS, SAMPLE_S = 10, 48, 4, 300, 10
+NODES, PEOPLE, THREADS, PERIOD_MS, SAMPLE_S = 10, 48, 8, 2000, 10
 HOURS = 5
 SPEED = HOURS * 60 / MINUTES
 rng = seeded(MINUTES=MINUTES)
@@ -121,7 +121,7 @@ def main():
     clock = Clock(world.dir)
     with world:
         load = Load(world, PEOPLE)
-        load.start(rng.randrange(2**32), THREADS, PAUSE_MS)
+        load.start(rng.randrange(2**32), THREADS, PERIOD_MS)
         samples = measure(world, load, clock)
         load.stop()
         result = load.proc.tail().strip().splitlines()[-1]

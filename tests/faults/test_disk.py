@@ -84,7 +84,7 @@ def one_disk(world, disk):
     sizes, load, node = world.sizes(), Load(world), rng.choice(world.nodes)
     move(world, node, disk)
     world.wait_ready()
-    load.start(rng.randrange(2**32), pause_ms=20)
+    load.start(rng.randrange(2**32), period_ms=50)
     for _ in range(CYCLES):
         one_full(world, load, node, disk)
     judge(world, load, sizes)
@@ -108,7 +108,7 @@ def all_disks(world, disk):
     for node in world.nodes:
         move(world, node, disk)
     world.wait_ready()
-    load.start(rng.randrange(2**32), pause_ms=20)
+    load.start(rng.randrange(2**32), period_ms=50)
     for _ in range(CYCLES):
         load.wait_stored(5)
         all_full(world, load, disk)

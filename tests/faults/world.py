@@ -265,8 +265,8 @@ class Load:
         assert run.returncode == 0, f"load {args[0]}: {run.stdout[-300:]}{run.stderr[-1500:]}"
         return json.loads(run.stdout) if run.stdout else None
 
-    def start(self, seed, threads=4, pause_ms=0):
-        self.proc.argv = [str(a) for a in [*self.base, "run", threads, seed, pause_ms]]
+    def start(self, seed, threads=4, period_ms=0):
+        self.proc.argv = [str(a) for a in [*self.base, "run", threads, seed, period_ms]]
         self.proc.start()
 
     def stored(self):
