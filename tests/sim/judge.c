@@ -33,6 +33,19 @@ static bool find_miss(void *cookie, const struct ses_judgement *j)
 }
 
 /* ---- C2 ---- */
+/* Its disk was lost or changed within the last hours: what it fetched it may have admitted later.
+ */
+static bool restored(const struct sim *s, const struct ses_node_id *node_id)
+{
+    for (uint32_t i = 0; i < s->node_cnt; i++) {
+        const struct sim_node *node = &s->nodes[i];
+        if (ses_equal(&node->node_id, node_id, sizeof *node_id)) {
+            return node->spoiled && s->now_ms - node->spoiled_ms < 3 * SIM_HOUR_MS;
+        }
+    }
+    return false;
+}
+
 struct roots {
     struct sim *sim;
     struct ses_committed first;
@@ -42,6 +55,9 @@ struct roots {
 static bool compare_root(void *cookie, const struct ses_committed *c)
 {
     struct roots *r = cookie;
+    if (restored(r->sim, &c->node_id)) {
+        return true;
+    }
     if (r->cnt++ == 0) {
         r->first = *c;
     } else if (!ses_equal(&r->first.root, &c->root, sizeof c->root) || r->first.count != c->count ||
