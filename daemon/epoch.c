@@ -151,17 +151,16 @@ enum ses_err ses_epochs_sign(const struct ses_daemon *d, const struct ses_tx *tx
 }
 
 /* ---- sealing ---- */
-/* By the own clock or by a block, whichever is first; a clock that ran ahead of the chain by more
- * than an epoch is not believed while the chain answers. */
+/* By the own clock or by a block, whichever is first. A clock that runs ahead of what the chain
+ * said last by more than an epoch is not believed: what is sealed never opens again, and nothing is
+ * committed to before the chain says more. */
 static void seal(struct ses_daemon *d)
 {
     struct epochs *e = &d->epochs;
+    const int64_t chain = (int64_t)d->follow.head.epoch;
     int64_t epoch = ses_plan_sealed(&d->times, ses_daemon_now(d));
-    if (d->follow.ok) {
-        const int64_t chain = (int64_t)d->follow.head.epoch;
-        epoch = epoch > chain + 1 ? chain + 1 : epoch < chain ? chain : epoch;
-    }
-    if (epoch <= e->sealed) {
+    epoch = epoch > chain + 1 ? chain + 1 : epoch < chain ? chain : epoch;
+    if (!d->follow.ever_ok || epoch <= e->sealed) {
         return;
     }
     const enum ses_err err = ses_store_seal(d->p.store, epoch);
