@@ -69,26 +69,33 @@ static void ask_drop(struct leave_ask *ask)
 }
 
 /* ---- which swarms ---- */
+static bool note_swarm(struct leave *l, uint32_t swarm, const struct ses_segments_result *result)
+{
+    if (l->swarm_cnt == LEAVE_SWARMS_MAX) {
+        return false;
+    }
+    struct leave_swarm *s = &l->swarms[l->swarm_cnt];
+    *s = (struct leave_swarm){.swarm = swarm};
+    s->segments = ses_alloc(result->segment_cnt, sizeof *s->segments);
+    if (s->segments == NULL) {
+        return false;
+    }
+    s->segment_cnt = (uint32_t)result->segment_cnt;
+    for (size_t i = 0; i < result->segment_cnt; i++) {
+        reconcile_segment_of(&s->segments[i].id, &result->segments[i].id);
+        s->segments[i].sum = result->segments[i].sum;
+    }
+    l->swarm_cnt++;
+    return true;
+}
+
 static void on_listed(void *cookie, const struct ses_segments_result *result)
 {
     struct leave_ask *ask = cookie;
     struct leave *l = leave_of(ask);
     if (l != NULL && result->err == SES_OK) {
         l->listed = ask->swarm + 1;
-    }
-    if (l != NULL && result->err == SES_OK && result->segment_cnt > 0 &&
-        l->swarm_cnt < LEAVE_SWARMS_MAX) {
-        struct leave_swarm *s = &l->swarms[l->swarm_cnt];
-        *s = (struct leave_swarm){.swarm = ask->swarm};
-        s->segments = ses_alloc(result->segment_cnt, sizeof *s->segments);
-        if (s->segments != NULL) {
-            s->segment_cnt = (uint32_t)result->segment_cnt;
-            for (size_t i = 0; i < result->segment_cnt; i++) {
-                reconcile_segment_of(&s->segments[i].id, &result->segments[i].id);
-                s->segments[i].sum = result->segments[i].sum;
-            }
-            l->swarm_cnt++;
-        }
+        l->unlisted |= result->segment_cnt > 0 && !note_swarm(l, ask->swarm, result);
     }
     ask_end(ask);
 }
@@ -321,6 +328,7 @@ static void round_end(struct ses_daemon *d)
     }
     l->swarm_cnt = 0; /* agreed with what was there; the next round looks again */
     l->listed = 0;
+    l->unlisted = false;
     l->next_ms = ses_daemon_mono(d) + ROUND_TURNS * d->sync.base_ms;
 }
 
@@ -335,6 +343,7 @@ void ses_leave_turn(struct ses_daemon *d)
         l->owed = false;
         return;
     }
+    l->in_grace = l->listed == 0 ? !grace_over(d) : l->in_grace;
     if (l->swarms == NULL) {
         l->swarms = ses_alloc(LEAVE_SWARMS_MAX, sizeof *l->swarms);
     }
@@ -346,7 +355,7 @@ void ses_leave_turn(struct ses_daemon *d)
     if (l->listed < d->map->num_swarms) {
         list_swarm(d, l->listed);
     } else if (!ask_next(d, &settled)) {
-        if (settled && grace_over(d)) {
+        if (settled && !l->unlisted && !l->in_grace && grace_over(d)) {
             drop(d);
         }
         if (!l->busy) {

@@ -125,6 +125,8 @@ struct leave_swarm {
 struct leave {
     bool owed;       /* there may be such records */
     bool busy;       /* something is asked */
+    bool unlisted;   /* some swarm found no room: nothing is forgotten in this round */
+    bool in_grace;   /* when the round began: more may have come since */
     uint32_t listed; /* swarms looked at so far */
     struct leave_swarm *swarms;
     uint32_t swarm_cnt, at;
