@@ -8,6 +8,7 @@
 #define PAGE_BYTES 524288u
 #define CHUNK_RECORDS 128u
 #define SUMS_PAGES_MAX 4u
+#define BARE_PAGES_MAX 64u /* in a row: other swarms' records, left out by the source */
 
 struct bulk_load {
     struct ses_daemon *d;
@@ -166,6 +167,7 @@ static void gather(struct ses_daemon *d)
     struct bulk *b = &d->sync.bulk;
     uint32_t partners[BULK_MEMBERS_MAX];
     b->gathered = true;
+    b->until_ms = ses_daemon_mono(d) + d->times.epoch_s * 1000 / 2; /* a commitment is owed next */
     b->asking = 1;
     b->member_cnt = ses_sync_partners(d, partners, BULK_MEMBERS_MAX);
     for (uint32_t i = 0; i < b->member_cnt; i++) {
@@ -251,6 +253,7 @@ static void load_end(struct bulk_load *load, bool done)
             s->tries = 0;
             s->offset = 0;
             s->taken_cnt = 0;
+            s->bare_cnt = 0;
         }
         s->state = done ? BULK_DONE : BULK_WANTED;
         b->done_cnt += done ? 1 : 0;
@@ -356,9 +359,11 @@ static enum ses_err read_page(struct bulk_load *load, const uint8_t *body, size_
     load->rest_cnt = head.cnt;
     load->next = head.next;
     load->more = head.more;
-    const struct bulk_segment *s = &load->d->sync.bulk.segments[load->segment];
+    struct bulk_segment *s = &load->d->sync.bulk.segments[load->segment];
     load->lied = load->rest.err != SES_OK || (head.more && head.next <= s->offset);
-    return load->lied ? SES_ERR_PEER : SES_OK;
+    s->bare_cnt = head.cnt > 0 ? 0 : s->bare_cnt + 1;
+    load->starved = s->bare_cnt >= BARE_PAGES_MAX && head.more;
+    return load->lied || load->starved ? SES_ERR_PEER : SES_OK;
 }
 
 static void on_page(void *cookie, enum ses_err err, const uint8_t *body, size_t len)
@@ -470,7 +475,8 @@ void ses_bulk_pump(struct ses_daemon *d)
         }
     }
     b->pumping = false;
-    if (b->asking == 0 && b->load_cnt == 0 && b->done_cnt == b->segment_cnt) {
+    if ((b->asking == 0 && b->load_cnt == 0 && b->done_cnt == b->segment_cnt) ||
+        ses_daemon_mono(d) >= b->until_ms) {
         finish(d);
     }
 }

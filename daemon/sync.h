@@ -93,6 +93,7 @@ struct bulk_segment {
     uint8_t tries;      /* at this source */
     uint64_t offset;    /* at this source */
     uint64_t taken_cnt; /* from this source */
+    uint32_t bare_cnt;  /* pages in a row without a record, at this source */
 };
 struct bulk_member {
     struct ses_node_id node_id;
@@ -110,6 +111,7 @@ struct bulk {
     bool gathered;
     bool pumping;
     bool finished;       /* once since the node became partial: the rest is reconciliation's */
+    uint64_t until_ms;   /* monotonic; a slow source must not keep the node partial */
     uint64_t generation; /* of what is asked: answers to former questions are dropped */
 };
 

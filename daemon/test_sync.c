@@ -155,6 +155,7 @@ static void test_clock_ahead(void)
     world_run(w, 130000);
     w->nodes[1].skew_ms = 0;
     TAP_EQ(0, held(w, 1, &crop));
+    TAP_OK(ses_store_sealed(w->nodes[1].store) <= (int64_t)w->map.epoch + 1); /* for good */
     crop_free(&crop);
     world_free(w);
 }
@@ -545,7 +546,7 @@ static void test_audit_is_withheld(void)
     world_free(w);
 }
 
-/* Gives a record of another hour, whatever page is asked for. */
+/* Gives a record of another hour, or always one more page of nothing. */
 static void liar_page(void *cookie, struct ses_call *call, const uint8_t *body, size_t len)
 {
     static uint8_t bytes[8192];
@@ -555,8 +556,11 @@ static void liar_page(void *cookie, struct ses_call *call, const uint8_t *body, 
     (void)len;
     liar->asked++;
     ses_writer_init(&w, bytes, sizeof bytes);
-    ses_bulk_page_write(&w, &(struct ses_bulk_page){.more = true, .next = liar->asked, .cnt = 1});
-    ses_record_write(&w, &liar->other.put.record);
+    const uint16_t cnt = liar->lie == TELL_OTHER_RECORD ? 1 : 0;
+    ses_bulk_page_write(&w, &(struct ses_bulk_page){.more = true, .next = liar->asked, .cnt = cnt});
+    if (cnt > 0) {
+        ses_record_write(&w, &liar->other.put.record);
+    }
     SES_ASSERT(ses_writer_done(&w) == SES_OK);
     ses_call_reply(call, bytes, w.len);
 }
@@ -564,7 +568,7 @@ static void liar_page(void *cookie, struct ses_call *call, const uint8_t *body, 
 static void test_bulk_liar_is_cut_off(void)
 {
     struct world *w = world_new(8, 2);
-    struct sync_liar liar = {.w = w};
+    struct sync_liar liar = {.w = w, .lie = TELL_OTHER_RECORD};
     struct ses_hash inbox;
     struct crop crops[3]; /* an hour each: three segments at a time, from three members */
     world_run(w, 10000);
@@ -591,6 +595,29 @@ static void test_bulk_liar_is_cut_off(void)
         crop_free(&crops[k]);
     }
     post_free(&liar.other);
+    world_free(w);
+}
+
+/* Sources without end do not keep a node from being whole, and from its commitments. */
+static void test_bulk_ends(void)
+{
+    struct world *w = world_new(8, 2);
+    struct sync_liar liar = {.w = w, .lie = TELL_NOTHING_GIVEN};
+    struct crop crop;
+    world_run(w, 10000);
+    crop_make(&crop, w, 600, 2, 0, world_unix_ms(w) - 7200000);
+    for (uint32_t i = 0; i < 8; i += 2) {
+        plant(w, i, &crop);
+        TAP_ERR(SES_OK,
+                ses_net_serve(world_net_of(w->nodes[i].net), SES_PROTO_BULK, liar_page, &liar));
+    }
+    move(w, 1, 0);
+    next_epoch(w);
+    world_run(w, 300000);
+    TAP_OK(liar.asked > 0 && liar.asked <= 4 * 64);
+    TAP_OK(!is_partial(w, 1));
+    TAP_EQ(600, held(w, 1, &crop));
+    crop_free(&crop);
     world_free(w);
 }
 
@@ -632,6 +659,7 @@ int main(void)
     TAP_RUN(test_damage_heals);
     TAP_RUN(test_liars_are_cut_off);
     TAP_RUN(test_bulk_liar_is_cut_off);
+    TAP_RUN(test_bulk_ends);
     TAP_RUN(test_late_records);
     TAP_RUN(test_audit_is_withheld);
     TAP_RUN(test_strangers_are_refused);
