@@ -282,6 +282,7 @@ class Load:
     def stop(self):
         """The exit code matters: it ends with 3 if a message opened to something else."""
         if self.proc.alive():
+            self.wait_stored(1)  # one that has just been started would die of SIGTERM
             code = self.proc.stop()
             assert code == 0, f"load ended with {code}: {self.proc.tail()}"
 
