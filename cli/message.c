@@ -172,8 +172,7 @@ static int pending_reason(void *cookie, const struct ses_client_sent *sent)
 static enum ses_err pending_complain(struct cli *cli, unsigned left)
 {
     int why = 0;
-    SES_TRY(cli_client_err(cli,
-                           ses_client_outbox(cli->client, pending_reason, &why, &cli->why)));
+    SES_TRY(cli_client_err(cli, ses_client_outbox(cli->client, pending_reason, &why, &cli->why)));
     return cli_fail(cli, SES_ERR_UNREACHABLE, "%u message%s still pending: %s", left,
                     left == 1 ? " is" : "s are",
                     why != 0 ? ses_client_err_text(why) : "fewer receipts than needed so far");
@@ -351,6 +350,13 @@ static void receive_summary(const struct cli *cli, const struct ses_client_recei
         fprintf(stderr, "session: %u records in the inbox could not be opened and were dropped.\n",
                 got->unopenable);
     }
+    if (got->junk > 0) {
+        fprintf(stderr,
+                "session: %u node%s sent junk: records that no other node has and nobody can open, "
+                "or an answer that breaks the rules. Nothing is lost by it; `session verify` "
+                "compares the nodes.\n",
+                got->junk, got->junk == 1 ? "" : "s");
+    }
 }
 
 /* What went wrong with a file says more than "a message was not taken". */
@@ -379,6 +385,7 @@ static enum ses_err message_receive(struct cli *cli)
         err = cli_client_err(cli, ses_client_receive(cli->client, on_message, &r, &got, &cli->why));
         all.delivered += got.delivered;
         all.unopenable += got.unopenable;
+        all.junk = got.junk > all.junk ? got.junk : all.junk;
         all.asked = got.asked;
         all.wanted = got.wanted;
     }

@@ -17,6 +17,7 @@ struct batch {
     } * list;
     uint32_t cnt;
     struct ses_inbox_state fresh; /* what this batch saw */
+    uint64_t junk;                /* bit i: member i of the fetch brought what it should not have */
     uint32_t lookup_cnt;
     bool later;   /* a record could not be judged now: read it again next time */
     bool aborted; /* the application did not take a message */
@@ -47,7 +48,31 @@ static bool seen(const struct batch *b, const struct ses_opened1 *o)
            ses_inbox_saw_message(&b->fresh, &o->sender, o->uuid);
 }
 
-static enum ses_err open_record(struct batch *b, const struct ses_fetched *f, uint64_t now_ms)
+static void blame(struct batch *b, const struct ses_fetch *fetch, uint32_t member, const char *why)
+{
+    char text[SES_ID_TEXT_MAX];
+    const uint64_t bit = UINT64_C(1) << member;
+    if ((b->junk & bit) == 0) {
+        ses_node_id_text(text, &fetch->members[member].node_id);
+        ses_logf(&b->client->log, SES_LOG_WARN, "receive", "%s %s", text, why);
+        b->junk |= bit;
+        b->delivery->result->junk++;
+    }
+}
+
+static enum ses_err drop_unopenable(struct batch *b, const struct ses_fetch *fetch,
+                                    const struct ses_fetched *f, uint64_t now_ms)
+{
+    uint32_t member = 0;
+    b->delivery->result->unopenable++;
+    if (ses_fetch_only_holder(fetch, f, &member)) {
+        blame(b, fetch, member, "gave a record that no other node has and that does not open");
+    }
+    return ses_inbox_see_record(&b->fresh, &f->ids.id, now_ms);
+}
+
+static enum ses_err open_record(struct batch *b, const struct ses_fetch *fetch,
+                                const struct ses_fetched *f, uint64_t now_ms)
 {
     struct opened *o = &b->list[b->cnt];
     const struct ses_record record = {f->bytes, f->bytes + SES_RECORD_HEADER_BYTES,
@@ -58,11 +83,7 @@ static enum ses_err open_record(struct batch *b, const struct ses_fetched *f, ui
     const bool judged = !b->later;
     b->later = b->later || later;
     if (err == SES_ERR_OPEN) {
-        if (judged) {
-            b->delivery->result->unopenable++;
-            return ses_inbox_see_record(&b->fresh, &f->ids.id, now_ms);
-        }
-        return SES_OK;
+        return judged ? drop_unopenable(b, fetch, f, now_ms) : SES_OK;
     }
     SES_TRY(err);
     o->record = f;
@@ -73,9 +94,14 @@ static enum ses_err open_record(struct batch *b, const struct ses_fetched *f, ui
 static enum ses_err open_all(struct batch *b, const struct ses_fetch *fetch, uint64_t now_ms)
 {
     for (uint32_t i = 0; i < fetch->record_cnt; i++) {
-        SES_TRY(open_record(b, &fetch->records[i], now_ms));
+        SES_TRY(open_record(b, fetch, &fetch->records[i], now_ms));
         if (ses_client_stopped(b->client)) {
             return SES_ERR_CLOSED;
+        }
+    }
+    for (uint32_t i = 0; i < fetch->member_cnt; i++) {
+        if (fetch->members[i].state == SES_FETCH_FAILED && fetch->members[i].err == SES_ERR_PEER) {
+            blame(b, fetch, i, "gave an answer that breaks the protocol");
         }
     }
     return SES_OK;

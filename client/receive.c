@@ -8,6 +8,7 @@ enum ses_err ses_client_receive_once(struct ses_client *c, const struct ses_deli
 {
     struct ses_fetch fetch;
     struct ses_hash inbox;
+    const unsigned unopenable = delivery->result->unopenable;
     SES_TRY(ses_client_begin(c, note)); /* another process may have received meanwhile */
     ses_client_abort(c);
     memcpy(inbox.bytes, c->identity->id.bytes + 1, sizeof inbox.bytes);
@@ -16,8 +17,10 @@ enum ses_err ses_client_receive_once(struct ses_client *c, const struct ses_deli
     if (err == SES_OK) {
         delivery->result->asked = ses_fetch_answered(&fetch);
         delivery->result->wanted = fetch.wanted;
-        delivery->result->more = fetch.full;
         err = ses_client_deliver(c, &fetch, delivery, note);
+        /* a node that never ends must not hold its reader for ever */
+        delivery->result->more =
+            fetch.full && fetch.record_cnt > delivery->result->unopenable - unopenable;
     }
     ses_fetch_free(&fetch);
     return err;

@@ -308,6 +308,8 @@ struct ses_client_received {
     unsigned asked;      /* members that answered completely */
     unsigned wanted;     /* members that had to: with fewer a message may be missing until later */
     int more;            /* a limit ended the call: call again */
+    unsigned junk;       /* members whose answer broke the rules, or held records that no other
+                            member has and that do not open; the log names them */
 };
 /* Asks wanted = m - W + 1 members of the own swarm for what is new, merges, opens, and hands over
  * each message once, oldest first. What on_message took is on disk as delivered when the call

@@ -200,6 +200,39 @@ static void test_unopenable(void)
     ses_client_close(c);
 }
 
+/* What one member alone has and nobody can open, and answers that are none, are told. */
+static void test_junk_is_told(void)
+{
+    struct ses_fetch f;
+    struct ses_client_received got;
+    struct inbox in = {0};
+    struct ses_client *c = open_bob(false);
+    begin(&f, c);
+    write_to(&f, c, alice, 23, "damaged everywhere", true);
+    write_to(&f, c, alice, 24, "damaged at one", true);
+    write_to(&f, c, alice, 25, "good, at one", true);
+    f.member_cnt = 3;
+    for (uint32_t i = 0; i < 3; i++) {
+        f.members[i].counts = true;
+        f.members[i].state = SES_FETCH_DONE;
+    }
+    f.records[0].bytes[5000] ^= 1;
+    f.records[1].bytes[5000] ^= 1;
+    f.records[0].holders = 7;
+    f.records[1].holders = 2;
+    f.records[2].holders = 4;
+    TAP_ERR(SES_OK, deliver(c, &f, &in, &got));
+    TAP_EQ(1, got.delivered);
+    TAP_EQ(2, got.unopenable);
+    TAP_EQ(1, got.junk);
+    f.members[2].state = SES_FETCH_FAILED;
+    f.members[2].err = SES_ERR_PEER;
+    TAP_ERR(SES_OK, deliver(c, &f, &in, &got));
+    TAP_EQ(2, got.junk);
+    ses_fetch_free(&f);
+    ses_client_close(c);
+}
+
 /* Keys that are not shown and cannot be fetched now: the message waits, the cursor too. */
 static void test_unknown_sender_waits(void)
 {
@@ -265,6 +298,7 @@ int main(void)
     TAP_RUN(test_history);
     TAP_RUN(test_not_taken_comes_again);
     TAP_RUN(test_unopenable);
+    TAP_RUN(test_junk_is_told);
     TAP_RUN(test_unknown_sender_waits);
     TAP_RUN(test_stop_keeps_the_rest);
     ses_identity_free(alice);

@@ -47,15 +47,19 @@ uint32_t ses_fetch_answered(const struct ses_fetch *f)
     return cnt;
 }
 
-/* Members that may soon end up counting: done, or at work, not partial and not slow. */
+/* Members that may soon end up counting: done, or at work, not partial and not slow. In a large
+ * inbox all shares run out, and the next fetch goes on; but where a member has come to its end,
+ * one that goes on and on does not hold up the others: another takes its place. */
 static uint32_t hopeful(const struct ses_fetch *f)
 {
+    const bool some_ended = ses_fetch_answered(f) > 0;
     uint32_t cnt = 0;
     for (uint32_t i = 0; i < f->member_cnt; i++) {
         const struct ses_fetch_member *m = &f->members[i];
         const bool at_work =
             (m->state == SES_FETCH_READY || m->state == SES_FETCH_ASKED) && !m->slow;
-        cnt += m->counts && !m->partial && (at_work || m->state == SES_FETCH_DONE);
+        const bool waits = m->state == SES_FETCH_FULL && !some_ended;
+        cnt += m->counts && !m->partial && (at_work || waits || m->state == SES_FETCH_DONE);
     }
     return cnt;
 }
@@ -83,7 +87,7 @@ static bool choose(struct ses_fetch *f, uint32_t *member)
 
 bool ses_fetch_next(struct ses_fetch *f, uint32_t *member, struct ses_retrieve *ask)
 {
-    if (f->full || !choose(f, member)) {
+    if (!choose(f, member)) {
         return false;
     }
     struct ses_fetch_member *m = &f->members[*member];
@@ -114,10 +118,11 @@ bool ses_fetch_finished(const struct ses_fetch *f)
     if (ses_fetch_answered(f) >= f->wanted) {
         return true;
     }
+    const bool want_more = hopeful(f) < f->wanted;
     for (uint32_t i = 0; i < f->member_cnt; i++) {
         const enum ses_fetch_member_state state = f->members[i].state;
-        const bool open = state == SES_FETCH_READY || state == SES_FETCH_IDLE;
-        if (state == SES_FETCH_ASKED || (open && !f->full)) {
+        if (state == SES_FETCH_ASKED || state == SES_FETCH_READY ||
+            (state == SES_FETCH_IDLE && want_more)) {
             return false;
         }
     }
@@ -126,19 +131,25 @@ bool ses_fetch_finished(const struct ses_fetch *f)
 
 /* ---- pages ---- */
 
-static bool has_record(const struct ses_fetch *f, const struct ses_hash *id)
+static struct ses_fetched *find_record(const struct ses_fetch *f, const struct ses_hash *id)
 {
     for (uint32_t i = 0; i < f->record_cnt; i++) {
         const size_t len = SES_MUTANT(IDS_BY_PREFIX) ? 0 : sizeof id->bytes;
         if (memcmp(f->records[i].ids.id.bytes, id->bytes, len) == 0) {
-            return true;
+            return &f->records[i];
         }
     }
-    return false;
+    return NULL;
 }
 
-static enum ses_err keep_record(struct ses_fetch *f, const struct ses_record *record,
-                                const struct ses_record_ids *ids)
+static uint64_t bit_of(const struct ses_fetch *f, const struct ses_fetch_member *m)
+{
+    _Static_assert(SES_MEMBERS_MAX <= 64, "one bit a member");
+    return UINT64_C(1) << (m - f->members);
+}
+
+static enum ses_err keep_record(struct ses_fetch *f, struct ses_fetch_member *m,
+                                const struct ses_record *record, const struct ses_record_ids *ids)
 {
     if (f->record_cnt == f->record_cap) {
         const uint32_t cap = f->record_cap < 16 ? 16 : f->record_cap * 2;
@@ -154,15 +165,19 @@ static enum ses_err keep_record(struct ses_fetch *f, const struct ses_record *re
     if (record->payload_bytes > 0) {
         memcpy(bytes + SES_RECORD_HEADER_BYTES, record->payload, record->payload_bytes);
     }
-    f->records[f->record_cnt++] =
-        (struct ses_fetched){.ids = *ids, .bytes = bytes, .payload_bytes = record->payload_bytes};
-    f->bytes += len;
+    f->records[f->record_cnt++] = (struct ses_fetched){.ids = *ids,
+                                                       .bytes = bytes,
+                                                       .payload_bytes = record->payload_bytes,
+                                                       .holders = bit_of(f, m)};
+    m->record_cnt++;
+    m->bytes += len;
     return SES_OK;
 }
 
 /* A record of another inbox or namespace, or no record: the node breaks the protocol. What is
  * expired, deleted or known is left out. */
-static enum ses_err take_record(struct ses_fetch *f, const struct ses_inbox_state *state,
+static enum ses_err take_record(struct ses_fetch *f, struct ses_fetch_member *m,
+                                const struct ses_inbox_state *state,
                                 const struct ses_record *record)
 {
     struct ses_record_ids ids;
@@ -174,10 +189,21 @@ static enum ses_err take_record(struct ses_fetch *f, const struct ses_inbox_stat
         ses_segment_expires_ms(&ids.segment) <= f->now_ms) {
         return SES_OK;
     }
-    if (has_record(f, &ids.id) || (state != NULL && ses_inbox_saw_record(state, &ids.id))) {
+    struct ses_fetched *known = find_record(f, &ids.id);
+    if (known != NULL) {
+        known->holders |= bit_of(f, m);
         return SES_OK;
     }
-    return keep_record(f, record, &ids);
+    if (state != NULL && ses_inbox_saw_record(state, &ids.id)) {
+        return SES_OK;
+    }
+    return keep_record(f, m, record, &ids);
+}
+
+static bool share_used_up(const struct ses_fetch *f, const struct ses_fetch_member *m)
+{
+    return m->record_cnt >= SES_FETCH_RECORDS_MAX / f->member_cnt ||
+           m->bytes >= SES_FETCH_BYTES_MAX / f->member_cnt;
 }
 
 static enum ses_err take_page(struct ses_fetch *f, struct ses_fetch_member *m,
@@ -185,12 +211,12 @@ static enum ses_err take_page(struct ses_fetch *f, struct ses_fetch_member *m,
 {
     struct ses_page page;
     ses_page_read(r, &page);
-    SES_REQUIRE(r->err == SES_OK && page.record_cnt <= SES_RETRIEVE_RECORDS_MAX, SES_ERR_PEER);
+    SES_REQUIRE(r->err == SES_OK && page.record_cnt <= PAGE_RECORDS, SES_ERR_PEER);
     for (unsigned i = 0; i < page.record_cnt; i++) {
         struct ses_record record;
         ses_record_read(r, &record);
         SES_REQUIRE(r->err == SES_OK, SES_ERR_PEER);
-        SES_TRY(take_record(f, state, &record));
+        SES_TRY(take_record(f, m, state, &record));
     }
     SES_REQUIRE(ses_reader_done(r) == SES_OK, SES_ERR_PEER);
     const bool more = (page.flags & SES_PAGE_MORE) != 0;
@@ -202,7 +228,7 @@ static enum ses_err take_page(struct ses_fetch *f, struct ses_fetch_member *m,
     m->page_cnt++;
     SES_REQUIRE(!more || m->page_cnt < SES_FETCH_PAGES_MAX, SES_ERR_PEER);
     if (more) {
-        m->state = SES_FETCH_READY;
+        m->state = share_used_up(f, m) ? SES_FETCH_FULL : SES_FETCH_READY;
     } else {
         m->state = m->partial ? SES_FETCH_PARTIAL : SES_FETCH_DONE;
     }
@@ -233,8 +259,26 @@ enum ses_err ses_fetch_page(struct ses_fetch *f, uint32_t member,
     if (err != SES_OK) {
         ses_fetch_failed(f, member, err);
     }
-    f->full = f->full || f->record_cnt >= SES_FETCH_RECORDS_MAX || f->bytes >= SES_FETCH_BYTES_MAX;
+    f->full = false;
+    for (uint32_t i = 0; i < f->member_cnt && ses_fetch_answered(f) == 0; i++) {
+        f->full = f->full || f->members[i].state == SES_FETCH_FULL;
+    }
     return err;
+}
+
+bool ses_fetch_only_holder(const struct ses_fetch *f, const struct ses_fetched *record,
+                           uint32_t *member)
+{
+    bool others = false;
+    uint32_t cnt = 0;
+    for (uint32_t i = 0; i < f->member_cnt; i++) {
+        const bool holds = (record->holders >> i & 1) != 0;
+        others =
+            others || (!holds && f->members[i].counts && f->members[i].state == SES_FETCH_DONE);
+        *member = holds ? i : *member;
+        cnt += holds;
+    }
+    return cnt == 1 && others;
 }
 
 enum ses_err ses_fetch_keep_cursors(const struct ses_fetch *f, struct ses_inbox_state *state)

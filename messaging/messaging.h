@@ -262,7 +262,9 @@ SES_CHECKED enum ses_err ses_inbox_decode(struct ses_inbox_state *state, const u
  * ses_fetch_next hands out requests (several may be under way at once); each is answered by
  * ses_fetch_page or ses_fetch_failed. A member that fails, or is not fully synced, is replaced by
  * another one. */
-#define SES_FETCH_RECORDS_MAX 4096u
+/* Both limits are shared out evenly: each member may bring its part of what is new, and a page
+ * more, so that no member can take the room of the others. */
+#define SES_FETCH_RECORDS_MAX 8192u
 #define SES_FETCH_BYTES_MAX 67108864u /* 64 MiB of records */
 #define SES_FETCH_PAGES_MAX 4096u     /* of one member: a node cannot page for ever */
 enum ses_fetch_member_state {
@@ -271,6 +273,7 @@ enum ses_fetch_member_state {
     SES_FETCH_ASKED,   /* a request is under way */
     SES_FETCH_DONE,    /* answered completely */
     SES_FETCH_PARTIAL, /* answered completely, but not fully synced: does not count */
+    SES_FETCH_FULL,    /* has more, but its share is used up: the rest comes with the next fetch */
     SES_FETCH_FAILED,
 };
 struct ses_fetch_member {
@@ -280,6 +283,8 @@ struct ses_fetch_member {
     bool slow; /* another one was asked in its place; its answer still counts */
     enum ses_fetch_member_state state;
     uint32_t page_cnt;
+    uint32_t record_cnt; /* that it was the first to bring */
+    size_t bytes;        /* of these */
     enum ses_err err;
     struct ses_cursor cursor;
 };
@@ -287,6 +292,7 @@ struct ses_fetched {
     struct ses_record_ids ids;
     uint8_t *bytes; /* header 48 and payload; owned by the fetch */
     uint32_t payload_bytes;
+    uint64_t holders; /* bit i: member i brought it */
 };
 struct ses_fetch {
     struct ses_hash inbox;
@@ -296,8 +302,7 @@ struct ses_fetch {
     struct ses_fetch_member members[SES_MEMBERS_MAX];
     struct ses_fetched *records;
     uint32_t record_cnt, record_cap;
-    size_t bytes;
-    bool full; /* a limit was reached: what is left comes with the next fetch */
+    bool full; /* too few ended, for the shares are used up: the next fetch goes on */
     uint64_t now_ms;
 };
 /* `members` in the order in which they are to be asked, the Active ones first; wanted <=
@@ -322,6 +327,10 @@ void ses_fetch_slow(struct ses_fetch *fetch, uint32_t member);
 bool ses_fetch_finished(const struct ses_fetch *fetch);
 /* Members that answered completely and count. */
 uint32_t ses_fetch_answered(const struct ses_fetch *fetch);
+/* The member that alone brought a record which others, that answered completely, do not have:
+ * where the record is junk, so is the member's answer. false: there is none. */
+bool ses_fetch_only_holder(const struct ses_fetch *fetch, const struct ses_fetched *record,
+                           uint32_t *member);
 /* Keeps the cursors of every member that answered. */
 SES_CHECKED enum ses_err ses_fetch_keep_cursors(const struct ses_fetch *fetch,
                                                 struct ses_inbox_state *state);

@@ -300,6 +300,146 @@ static void test_expired_is_left_out(void)
     ses_fetch_free(&f);
 }
 
+/* ---- shares: members with more records than one fetch takes ---- */
+
+#define STREAM_BYTES_MAX 60000u
+#define STREAM_PAGE_MAX 256u
+#define HONEST_CNT 3000u
+enum { HONEST = 1, JUNK = 2 };
+
+/* Record `n` of a stream: the same whoever serves it. */
+static void stream_record(struct ses_record *out, uint8_t stream, uint32_t n, uint32_t len)
+{
+    static uint8_t head[SES_RECORD_HEADER_BYTES];
+    static uint8_t payload[STREAM_BYTES_MAX];
+    const struct ses_record_header header = {
+        .ttl_class = 1, .ts_ms = NOW_MS - 1000 * (uint64_t)(n % 1000), .inbox = inbox};
+    ses_record_header_encode(head, &header);
+    payload[0] = stream;
+    ses_put_u32(payload + 1, n);
+    *out = (struct ses_record){head, payload, len};
+}
+
+/* Junk never ends; honest members hold the same HONEST_CNT records. */
+static enum ses_err serve_stream(struct ses_fetch *f, const struct ses_inbox_state *state,
+                                 uint32_t member, const struct ses_retrieve *ask, uint8_t stream,
+                                 uint32_t len)
+{
+    struct ses_buf body = {0};
+    struct ses_writer w;
+    struct ses_refusal refusal;
+    const uint32_t at = ses_get_u32(ask->after.bytes);
+    const uint32_t left = stream == JUNK ? UINT32_MAX : HONEST_CNT - at;
+    const uint32_t fit = 524288 / len + 1;
+    const uint32_t page_max = fit < STREAM_PAGE_MAX ? fit : STREAM_PAGE_MAX;
+    const uint32_t cnt = left < page_max ? left : page_max;
+    struct ses_page page = {.record_cnt = (uint16_t)cnt, .flags = cnt < left ? SES_PAGE_MORE : 0};
+    ses_put_u32(page.next.bytes, at + cnt);
+    const size_t cap = 1000 + (size_t)cnt * (len + 100);
+    TAP_MUST(ses_buf_reserve(&body, cap) == SES_OK);
+    ses_writer_init(&w, body.bytes, cap);
+    ses_page_write(&w, &page);
+    for (uint32_t i = 0; i < cnt; i++) {
+        struct ses_record record;
+        stream_record(&record, stream, at + i, len);
+        ses_record_write(&w, &record);
+    }
+    TAP_MUST(ses_writer_done(&w) == SES_OK);
+    const enum ses_err err = ses_fetch_page(f, member, state, body.bytes, w.len, &refusal);
+    ses_buf_free(&body);
+    return err;
+}
+
+/* The first `liars` members serve junk, the others what is there. */
+static void run_streams(struct ses_fetch *f, const struct ses_inbox_state *state, uint32_t liars,
+                        uint32_t junk_bytes)
+{
+    uint32_t member;
+    struct ses_retrieve ask;
+    while (ses_fetch_next(f, &member, &ask)) {
+        const bool lies = member < liars;
+        TAP_ERR(SES_OK, serve_stream(f, state, member, &ask, lies ? JUNK : HONEST,
+                                     lies ? junk_bytes : PAYLOAD));
+    }
+    TAP_OK(ses_fetch_finished(f));
+}
+
+static uint32_t count_honest(const struct ses_fetch *f)
+{
+    uint32_t cnt = 0;
+    for (uint32_t i = 0; i < f->record_cnt; i++) {
+        cnt += f->records[i].bytes[SES_RECORD_HEADER_BYTES] == HONEST;
+    }
+    return cnt;
+}
+
+static void see_all(struct ses_inbox_state *state, const struct ses_fetch *f)
+{
+    for (uint32_t i = 0; i < f->record_cnt; i++) {
+        TAP_MUST(ses_inbox_see_record(state, &f->records[i].ids.id, NOW_MS) == SES_OK);
+    }
+    TAP_MUST(ses_fetch_keep_cursors(f, state) == SES_OK);
+}
+
+/* Everything arrives, each record once, in a few fetches, however many members flood. */
+static void read_beside(uint32_t liars, uint32_t junk_bytes)
+{
+    struct ses_inbox_state state = {0};
+    uint32_t honest = 0;
+    uint32_t rounds = 0;
+    bool more = true;
+    make_world(MEMBERS);
+    for (; more && rounds < 20; rounds++) {
+        struct ses_fetch f;
+        begin(&f, &state, MEMBERS, 4);
+        run_streams(&f, &state, liars, junk_bytes);
+        honest += count_honest(&f);
+        for (uint32_t i = 0; i < MEMBERS; i++) {
+            TAP_OK(f.members[i].record_cnt < SES_FETCH_RECORDS_MAX / MEMBERS + STREAM_PAGE_MAX);
+            TAP_OK(f.members[i].bytes < SES_FETCH_BYTES_MAX / MEMBERS + SES_FRAME_BYTES_MAX);
+        }
+        more = f.full;
+        TAP_OK(more || ses_fetch_answered(&f) >= 4);
+        see_all(&state, &f);
+        ses_fetch_free(&f);
+    }
+    TAP_EQ(HONEST_CNT, honest);
+    TAP_OK(!more);
+    ses_inbox_free(&state);
+}
+
+static void test_junk_takes_no_room_of_others(void)
+{
+    read_beside(0, 0);
+    read_beside(1, PAYLOAD);
+    read_beside(1, STREAM_BYTES_MAX);
+    read_beside(3, PAYLOAD); /* of four that are asked */
+}
+
+/* Whoever alone brought a record can be told; what several have is nobody's fault. */
+static void test_only_holder(void)
+{
+    struct ses_fetch f;
+    uint32_t member;
+    uint32_t junk = 0;
+    make_world(MEMBERS);
+    begin(&f, NULL, MEMBERS, 4);
+    for (uint32_t i = 1; i < MEMBERS; i++) { /* near their end, so that they come to it */
+        ses_put_u32(f.members[i].cursor.bytes, HONEST_CNT - 10);
+    }
+    run_streams(&f, NULL, 1, PAYLOAD);
+    TAP_OK(!f.full);
+    for (uint32_t i = 0; i < f.record_cnt; i++) {
+        const bool honest = f.records[i].bytes[SES_RECORD_HEADER_BYTES] == HONEST;
+        const bool alone = ses_fetch_only_holder(&f, &f.records[i], &member);
+        TAP_OK(alone == !honest && (!alone || member == 0));
+        junk += alone;
+    }
+    TAP_OK(junk >= SES_FETCH_RECORDS_MAX / MEMBERS);
+    TAP_EQ(10, count_honest(&f));
+    ses_fetch_free(&f);
+}
+
 static void test_refusal(void)
 {
     uint8_t body[4096];
@@ -327,6 +467,8 @@ int main(void)
     TAP_RUN(test_partial_and_leaving_do_not_count);
     TAP_RUN(test_liars);
     TAP_RUN(test_expired_is_left_out);
+    TAP_RUN(test_junk_takes_no_room_of_others);
+    TAP_RUN(test_only_holder);
     TAP_RUN(test_refusal);
     return tap_done();
 }
