@@ -83,7 +83,7 @@ static enum ses_err write_config(const struct settings *s, struct ses_note *note
                                                : SES_ERR_TOO_LARGE;
     }
     if (err == SES_OK) {
-        err = ses_file_write(path, text.bytes, text.len, 0644, note);
+        err = ses_file_write(path, text.bytes, text.len, 0600, note); /* URLs may hold a password */
     }
     ses_buf_free(&text);
     return err;

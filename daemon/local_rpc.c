@@ -243,6 +243,7 @@ enum ses_err ses_local_rpc_new(struct local_rpc **out, const struct local_rpc_pa
     pthread_mutex_init(&rpc->chain_lock, NULL);
     pthread_cond_init(&rpc->changed, NULL);
     const struct ses_rpc_server_params server = {.listen = params->listen,
+                                                 .per_address = params->per_address,
                                                  .methods = methods,
                                                  .pages = pages,
                                                  .cookie = rpc,

@@ -29,6 +29,7 @@ struct settings {
     const char *data;
     const char *chain;
     const char *rpc_listen;
+    uint32_t rpc_per_address;
     const char *passphrase_file; /* NULL: none */
     const char *log_file;        /* NULL: standard error */
     bool log_json;
@@ -125,6 +126,7 @@ struct local_rpc;
 struct local_rpc_params {
     struct ses_uv *uv;
     const char *listen;
+    uint32_t per_address; /* connections of one address */
     const char *chain_urls;
     const struct ses_log *log;
     /* On the loop. */

@@ -288,8 +288,8 @@ static void limit_connections(struct program *p)
     }
     files.rlim_cur = files.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &files);
-    const uint64_t room = files.rlim_cur > 2 * FILES_RESERVED ? files.rlim_cur - FILES_RESERVED
-                                                              : files.rlim_cur / 2;
+    const uint64_t room =
+        files.rlim_cur > 2 * FILES_RESERVED ? files.rlim_cur - FILES_RESERVED : files.rlim_cur / 2;
     if (p->s.connections_max > room) {
         ses_logf(&p->log, SES_LOG_WARN, MODULE,
                  "at most %" PRIu64 " connections: the system allows %" PRIu64
@@ -303,17 +303,17 @@ static enum ses_err open_host(struct program *p)
 {
     limit_connections(p);
     struct ses_host_params params = {.uv = p->uv,
-                                           .random = ses_random_system(),
-                                           .log = &p->log,
-                                           .peer_seed = p->keys.secret->peer,
-                                           .chain_id = p->chain_params.chain_id,
-                                           .is_node = true,
-                                           .node_id = p->keys.node_id,
-                                           .node_key = p->keys.dsa,
-                                           .find_node = find_node,
-                                           .find_cookie = p,
-                                           .agent = PROGRAM "/" SES_VERSION,
-                                           .connections_max = (uint32_t)p->s.connections_max};
+                                     .random = ses_random_system(),
+                                     .log = &p->log,
+                                     .peer_seed = p->keys.secret->peer,
+                                     .chain_id = p->chain_params.chain_id,
+                                     .is_node = true,
+                                     .node_id = p->keys.node_id,
+                                     .node_key = p->keys.dsa,
+                                     .find_node = find_node,
+                                     .find_cookie = p,
+                                     .agent = PROGRAM "/" SES_VERSION,
+                                     .connections_max = (uint32_t)p->s.connections_max};
     const enum ses_err err = ses_host_new(&p->host, &params);
     ses_wipe(&params.peer_seed, sizeof params.peer_seed);
     return err;
@@ -430,6 +430,7 @@ static enum ses_err open_local(struct program *p, struct ses_note *note)
 {
     const struct local_rpc_params params = {.uv = p->uv,
                                             .listen = p->s.rpc_listen,
+                                            .per_address = p->s.rpc_per_address,
                                             .chain_urls = p->s.chain,
                                             .log = &p->log,
                                             .status = on_status,

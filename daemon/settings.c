@@ -8,6 +8,7 @@ const struct ses_config_key ses_settings_keys[] = {
     {"announce", NULL, "multiaddrs under which others reach this node (default: listen)", false},
     {"capacity", "107374182400", "bytes of disk offered", false},
     {"rpc-listen", "127.0.0.1:22021", "local JSON-RPC, metrics and health", false},
+    {"rpc-per-address", "32", "connections of one address to it (loopback: no limit)", false},
     {"passphrase-file", NULL, "file whose first line opens the node key", false},
     {"store-rate", "1000", "stores a second of one peer", false},
     {"read-rate", "2000", "reads a second of one peer", false},
@@ -91,6 +92,8 @@ static enum ses_err read_numbers(struct settings *s, struct ses_note *note)
     s->store_rate = v;
     SES_TRY(ses_config_u64(s->config, "read-rate", 1, 1000000, &v, note));
     s->read_rate = v;
+    SES_TRY(ses_config_u64(s->config, "rpc-per-address", 1, 512, &v, note));
+    s->rpc_per_address = (uint32_t)v;
     SES_TRY(ses_config_u64(s->config, "key-hours", 0, 8760, &v, note));
     s->key_hours = v;
     const char *level = ses_config_get(s->config, "log-level");

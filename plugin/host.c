@@ -197,7 +197,8 @@ static enum ses_err open_server(struct ses_host *host, const struct ses_host_par
                                                  .pages = pages,
                                                  .cookie = host,
                                                  .log = params->log,
-                                                 .threads = params->rpc_threads};
+                                                 .threads = params->rpc_threads,
+                                                 .per_address = params->rpc_per_address};
     return params->rpc_listen != NULL ? ses_rpc_server_new(&host->server, &server, note) : SES_OK;
 }
 

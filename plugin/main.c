@@ -131,6 +131,8 @@ static const struct ses_config_key standalone_keys[] = {
     {"data", NULL, "directory of the database, made if it does not exist", false},
     {"rpc-listen", "127.0.0.1:9652", "address of the JSON-RPC server", false},
     {"rpc-threads", "2", "threads of the JSON-RPC server, 1 to 64", false},
+    {"rpc-per-address", "32", "connections of one address to it, 1 to 512 (loopback: no limit)",
+     false},
     {"log-level", "info", "error, warn, info or debug", false},
     {"log-json", NULL, "log lines as JSON", true},
     {"config", NULL, "file with `key = value` lines, the same keys as here", false},
@@ -203,16 +205,19 @@ static enum ses_err run_config(const struct ses_config *config, struct ses_buf *
 {
     struct ses_log log;
     unsigned long long threads = 0;
+    unsigned long long per_address = 0;
     SES_TRY(need(config, "genesis", note));
     SES_TRY(need(config, "data", note));
     SES_TRY(make_log(&log, config, note));
     SES_TRY(ses_config_u64(config, "rpc-threads", 1, 64, &threads, note));
+    SES_TRY(ses_config_u64(config, "rpc-per-address", 1, 512, &per_address, note));
     SES_TRY(ses_file_read(genesis, ses_config_get(config, "genesis"), SES_GENESIS_BYTES_MAX, note));
     const struct ses_host_params params = {.genesis = genesis->bytes,
                                            .genesis_len = genesis->len,
                                            .data_dir = ses_config_get(config, "data"),
                                            .rpc_listen = ses_config_get(config, "rpc-listen"),
                                            .rpc_threads = (uint32_t)threads,
+                                           .rpc_per_address = (uint32_t)per_address,
                                            .clock = ses_clock_system(),
                                            .log = &log};
     return serve(&params, note);

@@ -46,6 +46,7 @@ struct ses_host_params {
     const char *data_dir;
     const char *rpc_listen; /* NULL: no server (tests) */
     uint32_t rpc_threads;
+    uint32_t rpc_per_address; /* 0: the default */
     const struct ses_clock *clock;
     const struct ses_log *log; /* may be NULL */
 };

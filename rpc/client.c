@@ -6,21 +6,47 @@
 #include "rpc/rpc_internal.h"
 
 #define URLS_MAX 16u
-#define ANSWER_BYTES_MAX 67108864u
 #define CONNECT_MS_MAX 5000u
 
 struct ses_rpc_client {
     CURL *curl;
     struct curl_slist *headers;
     char *urls[URLS_MAX];
+    char shown[URLS_MAX][SES_RPC_URL_TEXT]; /* without user and password */
     bool loopback[URLS_MAX];
     size_t url_cnt;
     size_t last_good;
     uint32_t timeout_ms;
     int64_t next_id;
     struct ses_buf answer;
+    size_t answer_max; /* of the call under way */
     bool too_large;
 };
+
+#define MIB ((size_t)1 << 20)
+#define ANSWER_MAX (2 * MIB)
+#define BYTES_PER_VALUE 64u /* at least, on average: what a parsed value takes in memory */
+/* Methods with answers that are rightly larger. A registry row has at most 11.4 KB (two encryption
+ * keys, eight addresses): this is room for 10,000. An epoch has a root for each swarm; a block is
+ * told decoded and as bytes. */
+static const struct {
+    const char *method;
+    size_t bytes;
+} large[] = {
+    {"sessionvm.getRegistry", 128 * MIB},   {"sessionvm.getEpochs", 64 * MIB},
+    {"sessionvm.getBlock", 80 * MIB},       {"sessionvm.getEpoch", 4 * MIB},
+    {"sessionvm.getServiceNodes", 4 * MIB},
+};
+
+static size_t answer_max_of(const char *method)
+{
+    for (size_t i = 0; i < SES_COUNT(large); i++) {
+        if (strcmp(large[i].method, method) == 0) {
+            return large[i].bytes;
+        }
+    }
+    return ANSWER_MAX;
+}
 
 /* ---- URLs ---- */
 
@@ -54,21 +80,34 @@ static bool url_complete(CURLU *url, char **out, bool *loopback, const char *tex
     return ok;
 }
 
+/* All up to the last '@' goes: a password may hold any character. */
+void ses_rpc_url_text(char out[SES_RPC_URL_TEXT], const char *url)
+{
+    const char *scheme = strstr(url, "://");
+    const char *at = strrchr(url, '@');
+    const int head = at != NULL && scheme != NULL && scheme < at ? (int)(scheme + 3 - url) : 0;
+    snprintf(out, SES_RPC_URL_TEXT, "%.*s%s", head, url, at != NULL ? at + 1 : url);
+}
+
 static enum ses_err url_add(struct ses_rpc_client *c, const char *text, struct ses_note *note)
 {
     if (c->url_cnt == URLS_MAX) {
         ses_note_set(note, "at most %u URLs can be given", URLS_MAX);
         return SES_ERR_CONFIG;
     }
+    char *shown = c->shown[c->url_cnt];
+    ses_rpc_url_text(shown, text);
     CURLU *url = curl_url();
     SES_REQUIRE(url != NULL, SES_ERR_MEMORY);
     const bool ok = url_complete(url, &c->urls[c->url_cnt], &c->loopback[c->url_cnt], text);
     curl_url_cleanup(url);
     if (!ok) {
-        ses_note_set(
-            note, "\"%.150s\" is no URL of a chain; give one like http://127.0.0.1:9652/rpc", text);
+        ses_note_set(note,
+                     "\"%.150s\" is no URL of a chain; give one like http://127.0.0.1:9652/rpc",
+                     shown);
         return SES_ERR_CONFIG;
     }
+    ses_rpc_url_text(shown, c->urls[c->url_cnt]);
     c->url_cnt++;
     return SES_OK;
 }
@@ -105,7 +144,7 @@ static size_t on_answer(char *bytes, size_t size, size_t cnt, void *cookie)
 {
     struct ses_rpc_client *c = cookie;
     const size_t len = size * cnt;
-    if (len > ANSWER_BYTES_MAX - c->answer.len) {
+    if (len > c->answer_max - c->answer.len) {
         c->too_large = true;
         return 0;
     }
@@ -219,7 +258,10 @@ static enum ses_err exchange(struct ses_rpc_client *c, size_t url, const struct 
     SES_REQUIRE(ok, SES_ERR_MEMORY);
     const CURLcode code = curl_easy_perform(c->curl);
     if (code == CURLE_OK) {
-        return SES_OK;
+        const char *bounds = ses_json_bounds((const char *)c->answer.bytes, c->answer.len,
+                                             c->answer_max / BYTES_PER_VALUE);
+        snprintf(why, 200, "%s", bounds != NULL ? bounds : "this is no JSON-RPC server of a chain");
+        return bounds == NULL ? SES_OK : SES_ERR_PEER;
     }
     const int len = snprintf(why, 200, "%s",
                              c->too_large ? "the answer is too large" : curl_easy_strerror(code));
@@ -287,14 +329,14 @@ static enum ses_err ask(struct ses_rpc_client *c, const struct ses_buf *request,
     enum ses_err worst = SES_ERR_UNREACHABLE;
     for (size_t i = 0; i < c->url_cnt; i++) {
         const size_t url = (c->last_good + i) % c->url_cnt;
-        char why[200] = "this is no JSON-RPC server of a chain";
+        char why[200] = "";
         const enum ses_err err = exchange(c, url, request, why);
         if (err == SES_OK && read_answer(c, id, answer)) {
             c->last_good = url;
             return SES_OK;
         }
-        worst = err == SES_OK ? SES_ERR_PEER : worst;
-        tried_add(&tried, c->urls[url], why);
+        worst = err == SES_ERR_UNREACHABLE ? worst : SES_ERR_PEER;
+        tried_add(&tried, c->shown[url], why);
     }
     ses_note_set(note, "no answer from the chain (%.300s); check that it runs and the URL",
                  tried.text);
@@ -308,6 +350,7 @@ enum ses_err ses_rpc_call(struct ses_rpc_client *client, const char *method, jso
     json_t *answer = NULL;
     const int64_t id = client->next_id++;
     *result = NULL;
+    client->answer_max = answer_max_of(method);
     enum ses_err err = request_text(&request, id, method, params);
     json_decref(params);
     if (err == SES_OK) {
@@ -316,7 +359,7 @@ enum ses_err ses_rpc_call(struct ses_rpc_client *client, const char *method, jso
     if (err == SES_OK) {
         const json_t *error = json_object_get(answer, "error");
         if (json_is_object(error)) {
-            err = read_error(error, client->urls[client->last_good], note);
+            err = read_error(error, client->shown[client->last_good], note);
         } else {
             *result = json_incref(json_object_get(answer, "result"));
         }

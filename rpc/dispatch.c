@@ -72,35 +72,6 @@ json_t *ses_rpc_fail_note(struct ses_rpc_error *error, enum ses_err err,
     return ses_rpc_fail(error, err, "%s", said ? note->text : ses_err_text(err));
 }
 
-/* ---- bounds, before the parser allocates anything ---- */
-
-/* Depth and number of values of what may not even be JSON; strings are skipped. */
-static const char *text_bounds(const char *text, size_t len)
-{
-    size_t depth = 0;
-    size_t value_cnt = 1;
-    bool string = false;
-    for (size_t i = 0; i < len; i++) {
-        const char c = text[i];
-        if (string) {
-            i += c == '\\';
-            string = c != '"';
-            continue;
-        }
-        string = c == '"';
-        value_cnt += c == ',' || c == '[' || c == '{';
-        depth += c == '[' || c == '{';
-        depth -= (c == ']' || c == '}') && depth > 0;
-        if (depth > SES_RPC_DEPTH_MAX) {
-            return "arrays and objects are nested too deeply (32 levels at most)";
-        }
-        if (value_cnt > SES_RPC_VALUES_MAX) {
-            return "too many values in one request (65536 at most)";
-        }
-    }
-    return NULL;
-}
-
 /* ---- answers ---- */
 
 /* A note may hold pieces of what a stranger sent, cut in the middle of a character. */
@@ -305,7 +276,7 @@ static enum ses_err run_batch(struct dispatcher *d, const json_t *batch)
 
 static enum ses_err run_text(struct dispatcher *d, const char *text, size_t len)
 {
-    const char *bound = text_bounds(text, len);
+    const char *bound = ses_json_bounds(text, len, SES_RPC_VALUES_MAX);
     if (bound != NULL) {
         return refuse(d, CODE_REQUEST, bound);
     }

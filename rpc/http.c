@@ -57,11 +57,12 @@ static enum ses_err resolve(struct addrinfo **out, const char *listen, struct se
     return SES_OK;
 }
 
-static bool is_loopback(const struct sockaddr *address)
+bool ses_rpc_is_loopback(const struct sockaddr *address)
 {
     if (address->sa_family == AF_INET6) {
         const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)address;
-        return IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+        return IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr) ||
+               (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) && v6->sin6_addr.s6_addr[12] == 127);
     }
     const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)address;
     return (ntohl(v4->sin_addr.s_addr) >> 24) == 127;
@@ -102,7 +103,7 @@ enum ses_err ses_rpc_listen(int *out_fd, uint16_t *out_port, bool *out_loopback,
     struct addrinfo *address = NULL;
     *out_fd = -1;
     SES_TRY(resolve(&address, listen, note));
-    *out_loopback = is_loopback(address->ai_addr);
+    *out_loopback = ses_rpc_is_loopback(address->ai_addr);
     const int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     enum ses_err err =
         fd < 0 ? explain_bind(errno, listen, note) : bind_to(fd, out_port, address, listen, note);

@@ -207,3 +207,32 @@ enum ses_err ses_json_get_account(const json_t *object, const char *key, struct 
     }
     return SES_OK;
 }
+
+/* ---- bounds, before the parser allocates anything ---- */
+
+/* Depth and number of values of what may not even be JSON; strings are skipped. */
+const char *ses_json_bounds(const char *text, size_t len, size_t value_max)
+{
+    size_t depth = 0;
+    size_t value_cnt = 1;
+    bool string = false;
+    for (size_t i = 0; i < len; i++) {
+        const char c = text[i];
+        if (string) {
+            i += c == '\\';
+            string = c != '"';
+            continue;
+        }
+        string = c == '"';
+        value_cnt += c == ',' || c == '[' || c == '{';
+        depth += c == '[' || c == '{';
+        depth -= (c == ']' || c == '}') && depth > 0;
+        if (depth > SES_RPC_DEPTH_MAX) {
+            return "arrays and objects are nested too deeply (32 levels at most)";
+        }
+        if (value_cnt > value_max) {
+            return "too many values";
+        }
+    }
+    return NULL;
+}

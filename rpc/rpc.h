@@ -62,12 +62,15 @@ struct ses_rpc_server_params {
     void *cookie;
     const char *token; /* bearer token for changes_state; NULL: none needed */
     const struct ses_log *log;
-    uint32_t threads; /* 0: 2 */
+    uint32_t threads;     /* 0: 2 */
+    uint32_t per_address; /* connections of one address (IPv6: of a /64); loopback has no limit
+                             of its own. 0: SES_RPC_PER_ADDRESS */
 };
 /* Who may ask: a POST needs Content-Type application/json or none (415 otherwise); an Origin header
  * must name the server itself (403: no other web page may call); while listening on loopback the
  * Host must be an address or "localhost" (403: no DNS rebinding). Connections, headers, bodies and
  * times are bounded. */
+#define SES_RPC_PER_ADDRESS 32u
 #define SES_RPC_BODY_MAX 4194304u
 #define SES_RPC_BODIES_MAX 67108864u /* of all requests on their way together; 503 beyond */
 /* ERR_CONFIG for a bad `listen`; ERR_IN_USE, ERR_PERMISSION, ERR_IO with a note. Copies what it
@@ -80,6 +83,7 @@ uint16_t ses_rpc_server_port(const struct ses_rpc_server *server);
 void ses_rpc_server_free(struct ses_rpc_server *server);
 
 /* ---- client: blocking, one per thread at a time ---- */
+#define SES_RPC_URL_TEXT 256u
 struct ses_rpc_client;
 /* `urls` (http or https; "/rpc" is added where there is no path) separated by commas; each call
  * goes to the first that answers, beginning with the one that answered last. ERR_CONFIG. */
@@ -88,7 +92,11 @@ SES_CHECKED enum ses_err ses_rpc_client_new(struct ses_rpc_client **out, const c
 void ses_rpc_client_free(struct ses_rpc_client *client);
 /* Sends `token` as bearer token to every URL from now on; NULL: none. Copied. */
 SES_CHECKED enum ses_err ses_rpc_client_set_token(struct ses_rpc_client *client, const char *token);
-/* *result is a new reference. A JSON-RPC error comes back as its ses_err with the server's text in
+/* `url` as it may be shown and logged: without user and password. */
+void ses_rpc_url_text(char out[SES_RPC_URL_TEXT], const char *url);
+/* What an answer may be, by method: a registry of 10,000 nodes is 110 MiB, most are below 2 MiB.
+ * Its values (a 64th of the bytes) and depth are bounded before it is parsed.
+ * *result is a new reference. A JSON-RPC error comes back as its ses_err with the server's text in
  * the note; ERR_UNREACHABLE names the URLs tried; ERR_PEER if the answer is
  * no JSON-RPC; ERR_VERSION if the server does not know the method. Takes `params` (steals the
  * reference). */

@@ -2,6 +2,9 @@
 #ifndef SES_RPC_INTERNAL_H
 #define SES_RPC_INTERNAL_H
 
+#include <pthread.h>
+#include <sys/socket.h>
+
 #include "rpc/rpc.h"
 
 /* JSON text of `json` appended to `out` with a NUL behind it that does not count. */
@@ -32,6 +35,30 @@ enum ses_err ses_rpc_err_of(int64_t code);
 /* "127.0.0.1:9652", "[::1]:0", "localhost:80" -> a listening socket and whether it is loopback. */
 SES_CHECKED enum ses_err ses_rpc_listen(int *out_fd, uint16_t *out_port, bool *out_loopback,
                                         const char *listen, struct ses_note *note);
+bool ses_rpc_is_loopback(const struct sockaddr *address);
+
+/* Connections by address (guests.c); any thread. A check that may be out of date by as many
+ * connections as there are threads: all together are limited by the server itself. */
+#define SES_RPC_CONNECTIONS_MAX 512u
+struct ses_rpc_guests {
+    pthread_mutex_t lock;
+    uint32_t each_max;
+    uint32_t cnt;
+    struct ses_rpc_guest {
+        uint8_t key[16];
+        uint32_t cnt;
+    } list[SES_RPC_CONNECTIONS_MAX];
+};
+void ses_rpc_guests_init(struct ses_rpc_guests *guests, uint32_t each_max);
+void ses_rpc_guests_free(struct ses_rpc_guests *guests);
+/* May this address connect once more? Loopback always may. */
+bool ses_rpc_guest_may(struct ses_rpc_guests *guests, const struct sockaddr *address);
+void ses_rpc_guest_enter(struct ses_rpc_guests *guests, const struct sockaddr *address);
+void ses_rpc_guest_leave(struct ses_rpc_guests *guests, const struct sockaddr *address);
+
+/* NULL, or why a text is not parsed: depth and number of values of what may not even be JSON. */
+const char *ses_json_bounds(const char *text, size_t len, size_t value_max);
+
 /* Whether the headers `host` and `origin` (NULL: absent) are allowed; see ses_rpc_server_params. */
 bool ses_rpc_host_ok(const char *host, bool loopback);
 bool ses_rpc_origin_ok(const char *origin, const char *host);

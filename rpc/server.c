@@ -7,7 +7,6 @@
 
 #include "rpc/rpc_internal.h"
 
-#define CONNECTIONS_MAX 512u
 #define IDLE_SECONDS 30u
 #define HEADER_BYTES_MAX 32768u
 
@@ -21,6 +20,7 @@ struct ses_rpc_server {
     bool has_token;
     bool loopback;
     uint16_t port;
+    struct ses_rpc_guests guests;
     atomic_size_t body_bytes; /* held by all requests on their way */
 };
 
@@ -261,6 +261,28 @@ static void on_done(void *cookie, struct MHD_Connection *connection, void **stat
     }
 }
 
+static enum MHD_Result on_accept(void *cookie, const struct sockaddr *address, socklen_t len)
+{
+    struct ses_rpc_server *server = cookie;
+    (void)len;
+    return ses_rpc_guest_may(&server->guests, address) ? MHD_YES : MHD_NO;
+}
+
+static void on_connection(void *cookie, struct MHD_Connection *connection, void **state,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct ses_rpc_server *server = cookie;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    (void)state;
+    SES_ASSERT(info != NULL);
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        ses_rpc_guest_enter(&server->guests, info->client_addr);
+    } else {
+        ses_rpc_guest_leave(&server->guests, info->client_addr);
+    }
+}
+
 __attribute__((format(printf, 2, 0))) static void on_log(void *cookie, const char *format,
                                                          va_list args)
 {
@@ -277,12 +299,12 @@ __attribute__((format(printf, 2, 0))) static void on_log(void *cookie, const cha
 static enum ses_err start(struct ses_rpc_server *server, int fd, uint32_t threads)
 {
     server->daemon = MHD_start_daemon(
-        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_USE_ERROR_LOG, server->port, NULL,
-        NULL, on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_log, server,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, threads,
-        MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_BYTES_MAX, MHD_OPTION_NOTIFY_COMPLETED,
-        on_done, server, MHD_OPTION_END);
+        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_USE_ERROR_LOG, server->port,
+        on_accept, server, on_request, server, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
+        MHD_OPTION_EXTERNAL_LOGGER, on_log, server, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_THREAD_POOL_SIZE, threads, MHD_OPTION_CONNECTION_LIMIT, SES_RPC_CONNECTIONS_MAX,
+        MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)HEADER_BYTES_MAX, MHD_OPTION_NOTIFY_COMPLETED, on_done, server, MHD_OPTION_END);
     return server->daemon != NULL ? SES_OK : SES_ERR_IO;
 }
 
@@ -297,6 +319,8 @@ enum ses_err ses_rpc_server_new(struct ses_rpc_server **out,
     server->pages = params->pages;
     server->cookie = params->cookie;
     server->log = params->log;
+    ses_rpc_guests_init(&server->guests,
+                        params->per_address > 0 ? params->per_address : SES_RPC_PER_ADDRESS);
     server->has_token = params->token != NULL;
     if (server->has_token) {
         ses_sha256(&server->token, SES_PARTS(SES_PART(params->token, strlen(params->token))));
@@ -331,6 +355,7 @@ void ses_rpc_server_free(struct ses_rpc_server *server)
     if (server->daemon != NULL) {
         MHD_stop_daemon(server->daemon); /* closes the socket and joins the threads */
     }
+    ses_rpc_guests_free(&server->guests);
     ses_wipe(&server->token, sizeof server->token);
     ses_free(server);
 }

@@ -1,5 +1,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <string.h>
@@ -45,16 +47,21 @@ static struct ses_rpc_server *server_start(const char *token)
     return server;
 }
 
-static int dial(uint16_t port)
+static int dial_to(const struct sockaddr_in *address)
 {
-    const struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     const struct timeval patience = {.tv_sec = 20};
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     TAP_MUST(fd >= 0);
     TAP_OK(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0);
-    TAP_MUST(connect(fd, (const struct sockaddr *)&address, sizeof address) == 0);
+    TAP_MUST(connect(fd, (const struct sockaddr *)address, sizeof *address) == 0);
     return fd;
+}
+
+static int dial(uint16_t port)
+{
+    const struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    return dial_to(&address);
 }
 
 /* Sends raw text and returns the status of the answer; the answer stays in `answer`. */
@@ -348,6 +355,138 @@ static void test_bad_urls(void)
     }
 }
 
+/* An address of this machine that is not loopback; false: it has none. */
+static bool own_address(struct sockaddr_in *out)
+{
+    struct ifaddrs *list = NULL;
+    bool found = false;
+    TAP_MUST(getifaddrs(&list) == 0);
+    for (const struct ifaddrs *i = list; i != NULL && !found; i = i->ifa_next) {
+        found = i->ifa_addr != NULL && i->ifa_addr->sa_family == AF_INET &&
+                (i->ifa_flags & IFF_UP) != 0 && !ses_rpc_is_loopback(i->ifa_addr);
+        if (found) {
+            memcpy(out, i->ifa_addr, sizeof *out);
+        }
+    }
+    freeifaddrs(list);
+    return found;
+}
+
+/* Whether the server answers on this connection, and keeps it. */
+static bool serves(int fd)
+{
+    static const char get[] = "GET /readyz HTTP/1.1\r\n" HOST "\r\n";
+    return send(fd, get, sizeof get - 1, MSG_NOSIGNAL) > 0 &&
+           recv(fd, answer, sizeof answer - 1, 0) > 0;
+}
+
+static void test_one_address_does_not_take_all(void)
+{
+    enum { MAX = 3 };
+    struct ses_rpc_server *server = NULL;
+    struct ses_note note = {0};
+    struct sockaddr_in address = {0};
+    int fds[MAX + 8];
+    int guests = 0;
+    const struct ses_rpc_server_params params = {.listen = "0.0.0.0:0",
+                                                 .methods = methods,
+                                                 .pages = pages,
+                                                 .per_address = MAX,
+                                                 .threads = 1};
+    if (!own_address(&address)) {
+        tap_skip("this machine has no address but loopback");
+        return;
+    }
+    TAP_ERR(SES_OK, ses_rpc_server_new(&server, &params, &note));
+    TAP_MUST(server != NULL);
+    address.sin_port = htons(ses_rpc_server_port(server));
+    for (int i = 0; i < MAX + 8; i++) {
+        fds[i] = dial_to(&address);
+        guests += serves(fds[i]);
+    }
+    TAP_EQ(MAX, (uint64_t)guests);
+    for (int i = 0; i < 2 * MAX; i++) { /* loopback has no such limit */
+        TAP_EQ(503,
+               (uint64_t)raw(server, "GET /readyz HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n"));
+    }
+    for (int i = 0; i < MAX + 8; i++) {
+        close(fds[i]);
+    }
+    bool again = false; /* once the server has seen that they are gone */
+    for (int i = 0; i < 1000 && !again; i++) {
+        const int fd = dial_to(&address);
+        again = serves(fd);
+        close(fd);
+    }
+    TAP_OK(again);
+    ses_rpc_server_free(server);
+}
+
+static struct sockaddr_in6 v6(const char *text)
+{
+    struct sockaddr_in6 address = {.sin6_family = AF_INET6};
+    TAP_MUST(inet_pton(AF_INET6, text, &address.sin6_addr) == 1);
+    return address;
+}
+
+static bool may(struct ses_rpc_guests *g, const char *text)
+{
+    const struct sockaddr_in6 address = v6(text);
+    return ses_rpc_guest_may(g, (const struct sockaddr *)(const void *)&address);
+}
+
+static void enter(struct ses_rpc_guests *g, const char *text)
+{
+    const struct sockaddr_in6 address = v6(text);
+    ses_rpc_guest_enter(g, (const struct sockaddr *)(const void *)&address);
+}
+
+static void test_guests(void)
+{
+    struct ses_rpc_guests *g = ses_alloc(1, sizeof *g);
+    TAP_MUST(g != NULL);
+    ses_rpc_guests_init(g, 2);
+    enter(g, "2001:db8:0:1::1");
+    TAP_OK(may(g, "2001:db8:0:1::1"));
+    enter(g, "2001:db8:0:1::2"); /* the same network */
+    TAP_OK(!may(g, "2001:db8:0:1::3"));
+    TAP_OK(may(g, "2001:db8:0:2::1"));
+    enter(g, "::ffff:192.0.2.1"); /* IPv4 through an IPv6 socket: each address for itself */
+    enter(g, "::ffff:192.0.2.1");
+    TAP_OK(!may(g, "::ffff:192.0.2.1"));
+    TAP_OK(may(g, "::ffff:192.0.2.2"));
+    for (int i = 0; i < 5; i++) {
+        enter(g, "::1");
+        enter(g, "::ffff:127.0.0.1");
+    }
+    TAP_OK(may(g, "::1") && may(g, "::ffff:127.0.0.1"));
+    const struct sockaddr_in6 gone = v6("2001:db8:0:1::1");
+    ses_rpc_guest_leave(g, (const struct sockaddr *)(const void *)&gone);
+    TAP_OK(may(g, "2001:db8:0:1::3"));
+    TAP_OK(!may(g, "::ffff:192.0.2.1"));
+    TAP_EQ(2, g->cnt);
+    ses_rpc_guests_free(g);
+    ses_free(g);
+}
+
+static void test_passwords_are_not_shown(void)
+{
+    static const char *const bad[] = {"ftp://ann:s3cret@127.0.0.1/", "ann:s3cret@127.0.0.1:80",
+                                      "http://ann:s3c@s3cret@/", "http://ann:s3cret/@x:y:z/"};
+    struct ses_rpc_client *client = NULL;
+    struct ses_note note = {0};
+    json_t *result = NULL;
+    for (size_t i = 0; i < SES_COUNT(bad); i++) {
+        TAP_ERR(SES_ERR_CONFIG, ses_rpc_client_new(&client, bad[i], 1000, &note));
+        TAP_OK(note.text[0] != 0 && strstr(note.text, "s3c") == NULL);
+    }
+    client = client_start("http://ann:s3cret@127.0.0.1:1/rpc");
+    TAP_ERR(SES_ERR_UNREACHABLE, ses_rpc_call(client, "t.echo", json_object(), &result, &note));
+    TAP_OK(strstr(note.text, "http://127.0.0.1:1/rpc") != NULL);
+    TAP_OK(strstr(note.text, "s3cret") == NULL && strstr(note.text, "ann") == NULL);
+    ses_rpc_client_free(client);
+}
+
 /* A server that says one thing to one connection, then `fill` bytes more. */
 struct liar {
     int fd;
@@ -369,7 +508,8 @@ static void *liar_run(void *cookie)
     return NULL;
 }
 
-static enum ses_err ask_liar(const char *text, size_t fill, struct ses_note *note)
+static enum ses_err ask_liar_for(const char *method, const char *text, size_t fill,
+                                 struct ses_note *note)
 {
     struct liar liar = {.text = text, .fill = fill};
     uint16_t port = 0;
@@ -382,12 +522,17 @@ static enum ses_err ask_liar(const char *text, size_t fill, struct ses_note *not
     pthread_t thread;
     json_t *result = NULL;
     TAP_MUST(pthread_create(&thread, NULL, liar_run, &liar) == 0);
-    const enum ses_err err = ses_rpc_call(client, "t.echo", json_object(), &result, note);
+    const enum ses_err err = ses_rpc_call(client, method, json_object(), &result, note);
     json_decref(result);
     ses_rpc_client_free(client);
     TAP_OK(pthread_join(thread, NULL) == 0);
     close(liar.fd);
     return err;
+}
+
+static enum ses_err ask_liar(const char *text, size_t fill, struct ses_note *note)
+{
+    return ask_liar_for("t.echo", text, fill, note);
 }
 
 static void test_liars(void)
@@ -406,6 +551,33 @@ static void test_liars(void)
     TAP_ERR(SES_ERR_UNREACHABLE,
             ask_liar("HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n", 80000000, &note));
     TAP_OK(strstr(note.text, "too large") != NULL);
+    TAP_ERR(SES_ERR_UNREACHABLE,
+            ask_liar_for("sessionvm.getHead", "HTTP/1.1 200 OK\r\nContent-Length: 3145728\r\n\r\n",
+                         3145728, &note));
+    TAP_OK(strstr(note.text, "too large") != NULL);
+    TAP_ERR(SES_ERR_PEER, /* a registry may be of this size; zeros are none */
+            ask_liar_for("sessionvm.getRegistry",
+                         "HTTP/1.1 200 OK\r\nContent-Length: 3145728\r\n\r\n", 3145728, &note));
+}
+
+/* Small texts that take much memory, or much stack, once they are parsed. */
+static void test_answers_are_bounded_before_parsing(void)
+{
+    enum { CNT = 100000 };
+    static char text[2 * CNT + 100];
+    struct ses_note note = {0};
+    int len = snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", CNT);
+    TAP_MUST(len > 0);
+    memset(text + len, '[', CNT);
+    TAP_ERR(SES_ERR_PEER, ask_liar(text, 0, &note));
+    TAP_OK(strstr(note.text, "nested too deeply") != NULL);
+    len = snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n[", 2 * CNT);
+    TAP_MUST(len > 0);
+    for (int i = 0; i < 2 * CNT - 1; i++) {
+        text[len + i] = i % 2 == 0 ? '1' : ',';
+    }
+    TAP_ERR(SES_ERR_PEER, ask_liar(text, 0, &note));
+    TAP_OK(strstr(note.text, "too many values") != NULL);
 }
 
 int main(void)
@@ -423,5 +595,9 @@ int main(void)
     TAP_RUN(test_call_and_failover);
     TAP_RUN(test_bad_urls);
     TAP_RUN(test_liars);
+    TAP_RUN(test_answers_are_bounded_before_parsing);
+    TAP_RUN(test_passwords_are_not_shown);
+    TAP_RUN(test_guests);
+    TAP_RUN(test_one_address_does_not_take_all);
     return tap_done();
 }
