@@ -14,14 +14,22 @@ static bool undisturbed(const struct sim *s, uint64_t epoch)
     return epoch > 0 && s->storm_until_ms <= from_ms && s->chain.trouble_until_ms <= from_ms;
 }
 
+/* Its disk was lost or changed. A commitment of that epoch may already stand on the chain, and then
+ * the records that its audit draws are given to it only when the epoch is over: too late to be
+ * admitted to the next one. From the one after that it is like all others. */
+static bool restored(const struct sim *s, const struct sim_node *node, uint64_t epoch)
+{
+    const uint64_t epoch_ms = s->chain.params.params.epoch_seconds * 1000;
+    return node->spoiled && epoch <= node->spoiled_ms / epoch_ms + 1;
+}
+
 /* ---- S3 ---- */
 static bool find_miss(void *cookie, const struct ses_judgement *j)
 {
     struct sim *s = cookie;
     for (uint32_t i = 0; i < s->node_cnt; i++) {
         const struct sim_node *node = &s->nodes[i];
-        const uint64_t since_ms = s->now_ms - node->spoiled_ms;
-        const bool honest = !node->spoiled || since_ms > 3 * SIM_HOUR_MS;
+        const bool honest = !restored(s, node, j->epoch);
         if (honest && j->causes != 0 && ses_equal(&node->node_id, &j->node_id, sizeof j->node_id)) {
             sim_broken(s, "S3",
                        "node %u, honest and undisturbed, missed epoch %" PRIu64 ": causes "
@@ -33,17 +41,15 @@ static bool find_miss(void *cookie, const struct ses_judgement *j)
 }
 
 /* ---- C2 ---- */
-/* Its disk was lost or changed within the last hours: what it fetched it may have admitted later.
- */
-static bool restored(const struct sim *s, const struct ses_node_id *node_id)
+static bool is_restored(const struct sim *s, const struct ses_committed *c)
 {
+    bool found = false;
     for (uint32_t i = 0; i < s->node_cnt; i++) {
         const struct sim_node *node = &s->nodes[i];
-        if (ses_equal(&node->node_id, node_id, sizeof *node_id)) {
-            return node->spoiled && s->now_ms - node->spoiled_ms < 3 * SIM_HOUR_MS;
-        }
+        found |= ses_equal(&node->node_id, &c->node_id, sizeof c->node_id) &&
+                 restored(s, node, c->epoch);
     }
-    return false;
+    return found;
 }
 
 struct roots {
@@ -55,7 +61,7 @@ struct roots {
 static bool compare_root(void *cookie, const struct ses_committed *c)
 {
     struct roots *r = cookie;
-    if (restored(r->sim, &c->node_id)) {
+    if (is_restored(r->sim, c)) {
         return true;
     }
     if (r->cnt++ == 0) {
