@@ -7,7 +7,6 @@
 
 #define META_NAME "meta.db"
 #define KEY_INSTANCE "storage.instance"
-#define KEY_BOOT "storage.boot"
 
 struct ses_meta {
     sqlite3 *db;
@@ -149,9 +148,9 @@ static enum ses_err count_start(struct ses_meta *meta, struct ses_meta_start *st
     uint64_t synced;
     SES_TRY(get_u64(meta, SES_META_SYNCED, 0, &synced));
     start->synced = synced != 0;
-    SES_TRY(get_u64(meta, KEY_BOOT, 0, &start->boot));
+    SES_TRY(get_u64(meta, SES_META_BOOT, 0, &start->boot));
     start->boot++;
-    return set_u64(meta, KEY_BOOT, start->boot);
+    return set_u64(meta, SES_META_BOOT, start->boot);
 }
 
 static enum ses_err open_in(struct ses_meta *meta, struct ses_meta_start *start,

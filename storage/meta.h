@@ -46,6 +46,7 @@ SES_CHECKED enum ses_err ses_meta_add_signed(struct ses_meta *meta,
                                              const struct ses_meta_signed *row);
 /* Forgets rows before `minute`. */
 SES_CHECKED enum ses_err ses_meta_trim_signed(struct ses_meta *meta, uint64_t minute);
+#define SES_META_BOOT "storage.boot"
 #define SES_META_SEALED "storage.sealed"
 #define SES_META_SYNCED "storage.synced"
 

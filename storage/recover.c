@@ -31,6 +31,7 @@ struct recovery {
     uint32_t forget[DAY_HOURS];
     uint32_t forget_cnt;
     uint64_t loaded, scanned, damaged_bytes;
+    uint64_t last_seq; /* of all rows */
 };
 
 /* ---- directories ---- */
@@ -151,6 +152,7 @@ static enum ses_err each_row(void *cookie, const struct ses_index_row *row)
     struct ses_catalog *c = &r->store->catalog;
     uint32_t seg;
     uint32_t known;
+    r->last_seq = row->seq > r->last_seq ? row->seq : r->last_seq;
     if (!ses_catalog_find_seg(c, &row->segment, &seg) || forgotten(r, row->segment.hour) ||
         (row->flags & SES_FLAG_DROPPED) != 0) {
         return SES_OK; /* the log has expired: its rows go with the day */
@@ -440,37 +442,63 @@ static enum ses_err delete_all(struct recovery *r)
 }
 
 /* ---- all of it ---- */
+/* Start number `boot`: its numbers are above everything that was ever given out, even if the index
+ * forgot its last rows. */
+static enum ses_err begin_boot(struct ses_store *store, uint64_t boot)
+{
+    SES_REQUIRE(boot < 1u << (63 - SEQ_BITS), SES_ERR_FULL);
+    store->next_seq = SES_MUTANT(ARRIVALS_START_AGAIN) ? 1 : boot << SEQ_BITS;
+    store->catalog.changes = store->next_seq;
+    return SES_OK;
+}
+
 static enum ses_err open_meta(struct recovery *r, bool *created)
 {
     struct ses_store *store = r->store;
     struct ses_meta_start start;
     SES_TRY(ses_meta_open(&store->meta, &start, store->p.disk, store->p.random, r->note));
     *created = start.created;
-    SES_REQUIRE(start.boot < 1u << (63 - SEQ_BITS), SES_ERR_FULL);
     memcpy(store->lane.instance, start.instance, sizeof start.instance);
-    /* above everything that was ever given out, even if the index forgot its last rows */
-    store->next_seq = SES_MUTANT(ARRIVALS_START_AGAIN) ? 1 : start.boot << SEQ_BITS;
     store->sealed = start.sealed;
     store->sealed_saved = start.sealed;
     store->synced = start.synced;
-    store->catalog.changes = store->next_seq;
-    return SES_OK;
+    return begin_boot(store, start.boot);
+}
+
+/* Rows of a start that meta.db has not counted: a copy of it was put back, or it lost the end of
+ * its journal. Counting on from there would give numbers out twice, and what it forgot to have
+ * sealed is not known any more: like a new one. */
+static enum ses_err check_boot(struct recovery *r, bool *restored)
+{
+    struct ses_store *store = r->store;
+    const uint64_t boot = (r->last_seq >> SEQ_BITS) + 1;
+    if (r->last_seq < store->next_seq || SES_MUTANT(ARRIVALS_START_AGAIN)) {
+        return SES_OK;
+    }
+    ses_logf(store->p.log, SES_LOG_WARN, "storage",
+             "meta.db is older than the index: it was restored or damaged; this node commits to "
+             "nothing before it has compared itself with its swarm");
+    *restored = true;
+    store->synced = false;
+    SES_TRY(begin_boot(store, boot));
+    SES_TRY(ses_meta_set_u64(store->meta, SES_META_SYNCED, 0));
+    return ses_meta_set_u64(store->meta, SES_META_BOOT, boot);
 }
 
 static enum ses_err run(struct recovery *r)
 {
     struct ses_store *store = r->store;
-    bool created;
+    bool fresh; /* what was sealed before, if anything was, is not known any more */
     SES_TRY(make_dirs(store->p.disk));
-    SES_TRY(open_meta(r, &created));
+    SES_TRY(open_meta(r, &fresh));
     SES_TRY(ses_snapshots_load(store));
     SES_TRY(list_logs(r));
     SES_TRY(load_all(r));
+    SES_TRY(check_boot(r, &fresh));
     SES_TRY(scan_all(r));
     SES_TRY(delete_all(r));
     ses_catalog_sort(&store->catalog);
-    if (created) { /* storage page: what was sealed before, if anything was, is not known any more
-                    */
+    if (fresh) {
         SES_TRY(ses_store_seal(store, (int64_t)ses_epoch_at(&store->p.times, r->now_ms / 1000)));
     }
     return store->p.disk->space(store->p.disk->ctx, &store->free_bytes);
