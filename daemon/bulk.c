@@ -7,7 +7,6 @@
 
 #define PAGE_BYTES 524288u
 #define CHUNK_RECORDS 128u
-#define SUMS_PAGES_MAX 4u
 #define BARE_PAGES_MAX 64u /* in a row: other swarms' records, left out by the source */
 
 struct bulk_load {
@@ -23,13 +22,10 @@ struct bulk_load {
     bool more, lied, starved;
     struct intake *in;
 };
-struct sums_ask {
+struct bulk_ask {
     struct ses_daemon *d;
     uint64_t generation;
     uint32_t member;
-    uint32_t page_cnt;
-    struct ses_target target;
-    struct ses_segment from;
 };
 
 bool ses_bulk_busy(const struct ses_daemon *d)
@@ -77,89 +73,28 @@ void ses_bulk_add(struct ses_daemon *d, const struct reconcile_bulk *bulks, uint
 }
 
 /* ---- sums ---- */
-static void ask_sums(struct sums_ask *ask);
-
-static void sums_end(struct sums_ask *ask)
+static void take_sums(struct bulk_member *m, const struct sync_sums *result)
 {
+    if (result->err != SES_OK || result->partial) {
+        return;
+    }
+    m->sums = ses_alloc((size_t)result->sum_cnt + 1, sizeof *m->sums);
+    m->answered = m->sums != NULL;
+    for (uint32_t i = 0; m->answered && i < result->sum_cnt; i++) {
+        m->sums[m->sum_cnt++] = result->sums[i];
+    }
+}
+
+static void on_sums(void *cookie, const struct sync_sums *result)
+{
+    struct bulk_ask *ask = cookie;
     struct ses_daemon *d = ask->d;
     if (!is_stale(d, ask->generation)) {
+        take_sums(&d->sync.bulk.members[ask->member], result);
         d->sync.bulk.asking--;
         ses_bulk_pump(d);
     }
     ses_free(ask);
-}
-
-static enum ses_err read_sums(struct sums_ask *ask, const uint8_t *body, size_t len, bool *more)
-{
-    struct bulk_member *m = &ask->d->sync.bulk.members[ask->member];
-    struct ses_reader r;
-    struct ses_refusal refusal;
-    struct ses_sync_sums head;
-    bool ok;
-    SES_TRY(ses_response_begin(&r, body, len, &ok, &refusal));
-    SES_REQUIRE(ok, refusal.status);
-    ses_sync_sums_read(&r, &head);
-    SES_TRY(r.err);
-    SES_REQUIRE(!head.partial, SES_ERR_AGAIN);
-    struct ses_sync_segment *sums =
-        ses_realloc(m->sums, (size_t)m->sum_cnt + head.cnt + 1, sizeof *sums);
-    SES_REQUIRE(sums != NULL, SES_ERR_MEMORY);
-    m->sums = sums;
-    for (uint16_t i = 0; i < head.cnt; i++) {
-        ses_sync_segment_read(&r, &m->sums[m->sum_cnt + i]);
-    }
-    SES_TRY(ses_reader_done(&r));
-    m->sum_cnt += head.cnt;
-    *more = head.more && head.cnt > 0;
-    if (*more) {
-        ask->from = m->sums[m->sum_cnt - 1].id;
-        ask->from.hour++;
-    }
-    return SES_OK;
-}
-
-static void on_sums(void *cookie, enum ses_err err, const uint8_t *body, size_t len)
-{
-    struct sums_ask *ask = cookie;
-    struct ses_daemon *d = ask->d;
-    bool more = false;
-    if (is_stale(d, ask->generation)) {
-        ses_free(ask);
-        ses_daemon_release(d);
-        return;
-    }
-    if (err == SES_OK) {
-        err = read_sums(ask, body, len, &more);
-    }
-    if (err == SES_OK && more && ++ask->page_cnt < SUMS_PAGES_MAX) {
-        ask_sums(ask);
-    } else {
-        d->sync.bulk.members[ask->member].answered = err == SES_OK;
-        sums_end(ask);
-    }
-    ses_daemon_release(d);
-}
-
-static void ask_sums(struct sums_ask *ask)
-{
-    struct ses_daemon *d = ask->d;
-    uint8_t body[64];
-    struct ses_writer w;
-    const struct ses_sync_sums_ask m = {.set = d->sync.seat, .from = ask->from};
-    ses_writer_init(&w, body, sizeof body);
-    ses_sync_sums_ask_write(&w, &m);
-    SES_ASSERT(ses_writer_done(&w) == SES_OK);
-    const struct ses_request request = {.target = &ask->target,
-                                        .proto = SES_PROTO_SYNC,
-                                        .body = body,
-                                        .len = w.len,
-                                        .on_reply = on_sums,
-                                        .cookie = ask};
-    if (ses_net_request(d->p.net, &request) == SES_OK) {
-        ses_daemon_hold(d);
-    } else {
-        sums_end(ask);
-    }
 }
 
 static void gather(struct ses_daemon *d)
@@ -171,17 +106,17 @@ static void gather(struct ses_daemon *d)
     b->asking = 1;
     b->member_cnt = ses_sync_partners(d, partners, BULK_MEMBERS_MAX);
     for (uint32_t i = 0; i < b->member_cnt; i++) {
-        struct sums_ask *ask = ses_alloc(1, sizeof *ask);
+        struct bulk_ask *ask = ses_alloc(1, sizeof *ask);
         b->members[i].node_id = d->map->nodes[partners[i]].row.node_id;
-        if (ask == NULL || !ses_sync_target(d, &b->members[i].node_id, &ask->target)) {
+        if (ask != NULL) {
+            *ask = (struct bulk_ask){.d = d, .generation = b->generation, .member = i};
+        }
+        if (ask == NULL ||
+            ses_sync_ask_sums(d, &b->members[i].node_id, &d->sync.seat, on_sums, ask) != SES_OK) {
             ses_free(ask);
             continue;
         }
-        ask->d = d;
-        ask->generation = b->generation;
-        ask->member = i;
         b->asking++;
-        ask_sums(ask);
     }
     b->asking--;
 }

@@ -97,13 +97,15 @@ static void reply_empty(const struct page *page)
     ses_call_reply(page->call, body, w.len);
 }
 
-static void read_log(void *cookie)
+static void read_log(void *cookie, enum ses_err learnt)
 {
     struct page *page = cookie;
     const uint32_t most =
         page->ask.bytes_max < PAGE_BYTES_MAX ? page->ask.bytes_max : PAGE_BYTES_MAX;
-    const enum ses_err err =
-        ses_store_bulk(page->d->p.store, &page->ask.segment, page->ask.offset, most, on_bulk, page);
+    const enum ses_err err = learnt == SES_OK
+                                 ? ses_store_bulk(page->d->p.store, &page->ask.segment,
+                                                  page->ask.offset, most, on_bulk, page)
+                                 : SES_ERR_UNAVAILABLE;
     if (err == SES_OK) {
         return;
     }

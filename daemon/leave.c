@@ -10,10 +10,7 @@ struct leave_ask {
     struct ses_daemon *d;
     uint64_t generation;
     uint32_t swarm; /* number, or index */
-    struct ses_target target;
-    struct ses_segment from;
-    bool differs;
-    uint32_t equal_cnt;
+    struct ses_node_id node_id;
 };
 
 void ses_leave_forget(struct ses_daemon *d, bool owed)
@@ -127,12 +124,12 @@ static void agree(struct leave *l, const struct leave_ask *ask)
 {
     struct leave_swarm *s = &l->swarms[ask->swarm];
     for (uint32_t i = 0; i < s->agreed_cnt; i++) {
-        if (ses_equal(&s->agreed[i], &ask->target.node_id, sizeof s->agreed[i])) {
+        if (ses_equal(&s->agreed[i], &ask->node_id, sizeof s->agreed[i])) {
             return;
         }
     }
     if (s->agreed_cnt < SES_MEMBERS_MAX) {
-        s->agreed[s->agreed_cnt++] = ask->target.node_id;
+        s->agreed[s->agreed_cnt++] = ask->node_id;
     }
 }
 
@@ -151,7 +148,7 @@ static void compare(struct leave_ask *ask, const struct leave *l)
     struct ses_daemon *d = ask->d;
     const struct ses_sync_set set = {.num_swarms = d->map->num_swarms,
                                      .swarm = l->swarms[ask->swarm].swarm};
-    const struct sync_start start = {.node_id = &ask->target.node_id,
+    const struct sync_start start = {.node_id = &ask->node_id,
                                      .params = {.set = set, .whole = true},
                                      .done = on_compared,
                                      .cookie = ask};
@@ -160,89 +157,45 @@ static void compare(struct leave_ask *ask, const struct leave *l)
     }
 }
 
-static void hold_against(struct leave_ask *ask, const struct leave_swarm *s,
-                         const struct ses_sync_segment *theirs)
+/* It has every segment that we had when the round began, with the same sum. Both lists are in
+ * order. */
+static bool holds_all(const struct sync_sums *theirs, const struct leave_swarm *s)
 {
+    uint32_t at = 0;
     for (uint32_t i = 0; i < s->segment_cnt; i++) {
-        if (s->segments[i].id.ttl_class == theirs->id.ttl_class &&
-            s->segments[i].id.hour == theirs->id.hour) {
-            const bool same = ses_equal(&s->segments[i].sum.hash, &theirs->sum.hash, 32);
-            ask->equal_cnt += same ? 1 : 0;
-            ask->differs |= !same;
+        const struct ses_sync_segment *own = &s->segments[i];
+        while (at < theirs->sum_cnt && ses_segment_before(&theirs->sums[at].id, &own->id)) {
+            at++;
+        }
+        if (at == theirs->sum_cnt || ses_segment_before(&own->id, &theirs->sums[at].id) ||
+            !ses_equal(&own->sum.hash, &theirs->sums[at].sum.hash, 32)) {
+            return false;
         }
     }
+    return true;
 }
 
-static enum ses_err read_sums(struct leave_ask *ask, const struct leave_swarm *s,
-                              const uint8_t *body, size_t len, bool *more)
-{
-    struct ses_reader r;
-    struct ses_refusal refusal;
-    struct ses_sync_sums head;
-    struct ses_sync_segment segment = {.sum = {.count = 0}};
-    bool ok;
-    SES_TRY(ses_response_begin(&r, body, len, &ok, &refusal));
-    SES_REQUIRE(ok, refusal.status);
-    ses_sync_sums_read(&r, &head);
-    for (uint16_t i = 0; i < head.cnt && r.err == SES_OK; i++) {
-        ses_sync_segment_read(&r, &segment);
-        hold_against(ask, s, &segment);
-    }
-    SES_TRY(ses_reader_done(&r));
-    const struct ses_segment last = segment.id;
-    *more = head.more && (last.ttl_class > ask->from.ttl_class ||
-                          (last.ttl_class == ask->from.ttl_class && last.hour >= ask->from.hour));
-    ask->from = (struct ses_segment){last.ttl_class, last.hour + 1};
-    return SES_OK;
-}
-
-static void ask_sums(struct leave_ask *ask);
-
-static void on_sums(void *cookie, enum ses_err err, const uint8_t *body, size_t len)
+static void on_sums(void *cookie, const struct sync_sums *result)
 {
     struct leave_ask *ask = cookie;
-    struct ses_daemon *d = ask->d;
     struct leave *l = leave_of(ask);
-    bool more = false;
-    if (l != NULL && err == SES_OK) {
-        err = read_sums(ask, &l->swarms[ask->swarm], body, len, &more);
-    }
-    if (l == NULL || err != SES_OK) {
+    if (l == NULL || result->err != SES_OK) {
         ask_end(ask);
-    } else if (more) {
-        ask_sums(ask);
-    } else if (!ask->differs && ask->equal_cnt == l->swarms[ask->swarm].segment_cnt) {
+    } else if (holds_all(result, &l->swarms[ask->swarm])) {
         agree(l, ask);
         ask_end(ask);
     } else {
         compare(ask, l);
     }
-    ses_daemon_release(d); /* of the request */
 }
 
 static void ask_sums(struct leave_ask *ask)
 {
     struct ses_daemon *d = ask->d;
-    const struct ses_sync_sums_ask m = {
-        .set = {.num_swarms = d->map->num_swarms, .swarm = d->sync.leave.swarms[ask->swarm].swarm},
-        .from = ask->from};
-    uint8_t body[64];
-    struct ses_writer w;
-    ses_writer_init(&w, body, sizeof body);
-    ses_sync_sums_ask_write(&w, &m);
-    SES_ASSERT(ses_writer_done(&w) == SES_OK);
-    const struct ses_request request = {.target = &ask->target,
-                                        .proto = SES_PROTO_SYNC,
-                                        .body = body,
-                                        .len = w.len,
-                                        .on_reply = on_sums,
-                                        .cookie = ask};
-    if (ses_net_request(d->p.net, &request) == SES_OK) {
-        ses_daemon_hold(d);
-    } else {
-        d->sync.leave.busy = false;
-        ses_free(ask);
-        ses_daemon_release(d);
+    const struct ses_sync_set set = {.num_swarms = d->map->num_swarms,
+                                     .swarm = d->sync.leave.swarms[ask->swarm].swarm};
+    if (ses_sync_ask_sums(d, &ask->node_id, &set, on_sums, ask) != SES_OK) {
+        ask_drop(ask);
     }
 }
 
@@ -270,14 +223,11 @@ static bool ask_next(struct ses_daemon *d, bool *settled)
         if (s->asked_cnt < active) {
             const struct ses_node_id *node_id = &d->map->nodes[members[s->asked_cnt++]].row.node_id;
             struct leave_ask *ask = ask_new(d, i);
-            if (ask == NULL || !ses_sync_target(d, node_id, &ask->target)) {
-                if (ask != NULL) {
-                    ask_drop(ask);
-                }
-                return false;
+            if (ask != NULL) {
+                ask->node_id = *node_id;
+                ask_sums(ask);
             }
-            ask_sums(ask);
-            return true;
+            return ask != NULL;
         }
     }
     return false;

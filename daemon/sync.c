@@ -23,7 +23,7 @@ struct sync_peer *ses_sync_peer(struct ses_daemon *d, const struct ses_node_id *
             peer->used_ms = ses_daemon_mono(d);
             return peer;
         }
-        const bool free = !peer->used || (peer->replies == 0 && !peer->audit_asking);
+        const bool free = !peer->used || peer->replies == 0;
         if (free &&
             (oldest == NULL || !peer->used || (oldest->used && peer->used_ms < oldest->used_ms))) {
             oldest = peer;

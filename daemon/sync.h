@@ -3,6 +3,7 @@
  *     wheel ──► run against a member ─► compare ─► fetch ─► offer     sync_run.c, reconcile.h
  *       │                                  └─► bulk of whole segments bulk.c
  *       ├──► what another swarm serves now: compare, offer, forget    leave.c
+ *       │    (both first ask for sums: sums.c)
  *     serve ──► answers of rows, nodes, fetch, sums                   sync_serve.c
  *     damage ─► one record from whoever has it                        heal.c
  *
@@ -44,7 +45,6 @@ struct sync_peer {
     uint32_t replies; /* to it, under way */
     /* leaves that its running audit draws: not given to it */
     uint64_t audit_epoch; /* of the draw; 0: unknown */
-    bool audit_asking;
     uint8_t withheld_cnt;
     struct ses_hash withheld[SYNC_WITHHELD_MAX]; /* record ids */
 };
@@ -176,6 +176,20 @@ bool ses_sync_target(const struct ses_daemon *d, const struct ses_node_id *node_
 bool ses_sync_entitled(const struct ses_daemon *d, const struct ses_node_id *node_id,
                        const struct ses_sync_set *set);
 
+/* ---- sums.c ---- */
+struct sync_sums {
+    enum ses_err err;
+    bool partial;                  /* the member has not caught up itself */
+    struct ses_sync_segment *sums; /* in order, each segment once; borrowed for the call */
+    uint32_t sum_cnt;
+};
+/* All sums of a set that a member has; `done` exactly once and later, or an error at once. A member
+ * that says more than can be live gives ERR_TOO_LARGE. */
+SES_CHECKED enum ses_err
+ses_sync_ask_sums(struct ses_daemon *d, const struct ses_node_id *node_id,
+                  const struct ses_sync_set *set,
+                  void (*done)(void *cookie, const struct sync_sums *result), void *cookie);
+
 /* ---- sync_run.c ---- */
 struct sync_start {
     const struct ses_node_id *node_id;
@@ -206,9 +220,10 @@ struct sync_peer *ses_sync_begin(struct ses_daemon *d, struct ses_call *call);
 void ses_sync_end(struct ses_daemon *d, const struct ses_node_id *node_id);
 
 /* ---- withhold.c ---- */
-/* Makes known what the running audit of a member draws, then calls back (maybe at once). */
+/* Makes known what the running audit of a member draws, then calls back (maybe at once). After an
+ * error that is not known, and the member must be given no record. */
 void ses_withhold_learn(struct ses_daemon *d, const struct ses_node_id *node_id,
-                        void (*done)(void *cookie), void *cookie);
+                        void (*done)(void *cookie, enum ses_err err), void *cookie);
 bool ses_withheld(struct ses_daemon *d, const struct ses_node_id *node_id,
                   const struct ses_hash *id);
 

@@ -198,10 +198,14 @@ static void gather_one(struct serve *s, const struct ses_leaf *leaf)
 }
 
 /* As many of the leaves that were found as one answer holds. */
-static void gather(void *cookie)
+static void gather(void *cookie, enum ses_err err)
 {
     struct serve *s = cookie;
     size_t bytes = 0;
+    if (err != SES_OK) {
+        fail(s, SES_ERR_UNAVAILABLE);
+        return;
+    }
     s->left = 1;
     for (uint32_t i = 0; i < s->reply->found_cnt && s->item_cnt < SES_SYNC_RECORDS_MAX; i++) {
         const struct ses_leaf *leaf = &s->reply->found[i];

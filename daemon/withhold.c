@@ -8,7 +8,7 @@ struct learn {
     struct ses_daemon *d;
     struct ses_node_id node_id;
     uint64_t epoch; /* whose response shows the leaves */
-    void (*done)(void *cookie);
+    void (*done)(void *cookie, enum ses_err err);
     void *cookie;
 };
 
@@ -35,14 +35,14 @@ static void on_drawn(void *cookie, enum ses_err err, const struct ses_leaf *leav
             memcpy(peer->withheld[peer->withheld_cnt++].bytes, leaves[i].key.bytes + 32, 32);
         }
     }
-    l->done(l->cookie);
+    l->done(l->cookie, err);
     ses_free(l);
     ses_daemon_release(d);
 }
 
 static enum ses_err ask(struct ses_daemon *d, const struct ses_node_id *node_id,
-                        const struct ses_snapshot *snapshot, void (*done)(void *cookie),
-                        void *cookie)
+                        const struct ses_snapshot *snapshot,
+                        void (*done)(void *cookie, enum ses_err err), void *cookie)
 {
     uint64_t positions[SYNC_WITHHELD_MAX];
     const uint64_t audit_leaves = d->p.chain_params.params.audit_leaves;
@@ -76,17 +76,21 @@ static bool is_audited(const struct ses_daemon *d, const struct ses_node_id *nod
 }
 
 void ses_withhold_learn(struct ses_daemon *d, const struct ses_node_id *node_id,
-                        void (*done)(void *cookie), void *cookie)
+                        void (*done)(void *cookie, enum ses_err err), void *cookie)
 {
     struct ses_snapshot snapshot;
     const struct sync_peer *peer = ses_sync_peer(d, node_id);
     const bool unknown = d->map != NULL && peer->audit_epoch != d->map->epoch;
+    enum ses_err err = SES_OK;
     if (unknown && is_audited(d, node_id) &&
         ses_store_snapshot_get(d->p.store, &snapshot, d->map->epoch - 1) == SES_OK &&
-        snapshot.count > 0 && ask(d, node_id, &snapshot, done, cookie) == SES_OK) {
-        return;
+        snapshot.count > 0) {
+        err = ask(d, node_id, &snapshot, done, cookie);
+        if (err == SES_OK) {
+            return;
+        }
     }
-    done(cookie);
+    done(cookie, err);
 }
 
 bool ses_withheld(struct ses_daemon *d, const struct ses_node_id *node_id,

@@ -11,11 +11,6 @@ void ses_list_page_read(struct ses_reader *r, struct ses_page *m)
     }
 }
 
-static bool segment_before(const struct ses_segment *a, const struct ses_segment *b)
-{
-    return a->ttl_class < b->ttl_class || (a->ttl_class == b->ttl_class && a->hour < b->hour);
-}
-
 static bool segments_ok(const struct ses_prove *m)
 {
     if (m->segment_cnt < 1 || m->segment_cnt > SES_PROVE_SEGMENTS_MAX) {
@@ -23,7 +18,7 @@ static bool segments_ok(const struct ses_prove *m)
     }
     for (unsigned i = 0; i < m->segment_cnt; i++) {
         if (m->segments[i].ttl_class >= SES_TTL_CLASS_CNT ||
-            (i > 0 && !segment_before(&m->segments[i - 1], &m->segments[i]))) {
+            (i > 0 && !ses_segment_before(&m->segments[i - 1], &m->segments[i]))) {
             return false;
         }
     }

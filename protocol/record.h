@@ -38,6 +38,10 @@ void ses_segment_encode(uint8_t out[SES_SEGMENT_BYTES], const struct ses_segment
 /* Unix ms at which the whole segment is gone. */
 uint64_t ses_segment_expires_ms(const struct ses_segment *s);
 uint64_t ses_ttl_ms(uint8_t ttl_class);
+static inline bool ses_segment_before(const struct ses_segment *a, const struct ses_segment *b)
+{
+    return a->ttl_class < b->ttl_class || (a->ttl_class == b->ttl_class && a->hour < b->hour);
+}
 
 /* A record borrowed from somebody's memory. */
 struct ses_record {
