@@ -90,9 +90,24 @@ static void test_secret_memory(void)
     TAP_BYTES(zero, p, 100);
     ses_secret_free(p);
     ses_secret_free(NULL);
-    TAP_OK(ses_equal("abc", "abc", 3));
-    TAP_OK(!ses_equal("abc", "abd", 3));
+}
+
+/* One bit of any byte, at any length and alignment, makes a difference. */
+static void test_equal(void)
+{
+    uint8_t a[41], b[43];
+    memset(a, 0x5A, sizeof a);
+    memset(b, 0x5A, sizeof b);
     TAP_OK(ses_equal("a", "b", 0));
+    for (size_t len = 0; len <= sizeof a; len++) {
+        TAP_OK(ses_equal(a, b + len % 3, len));
+        for (size_t i = 0; i < len; i++) {
+            a[i] ^= (uint8_t)(1u << i % 8);
+            TAP_OK(!ses_equal(a, b + len % 3, len));
+            TAP_OK(ses_equal(a, b + len % 3, i));
+            a[i] = 0x5A;
+        }
+    }
 }
 
 /* ---- keys are shared by threads, contexts are not ---- */
@@ -155,6 +170,7 @@ int main(void)
     TAP_RUN(test_keys_work);
     TAP_RUN(test_no_memory);
     TAP_RUN(test_secret_memory);
+    TAP_RUN(test_equal);
     TAP_RUN(test_threads);
     return tap_done();
 }

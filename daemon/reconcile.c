@@ -118,3 +118,16 @@ enum ses_err reconcile_list_frame(struct ses_buf *out, uint8_t op,
     *at += cnt;
     return SES_OK;
 }
+
+enum ses_err reconcile_need_children(struct reconcile_need *need, size_t cnt)
+{
+    if (cnt > need->ask_cap) {
+        struct ses_children_ask *asks = ses_realloc(need->asks, cnt, sizeof *asks);
+        SES_REQUIRE(asks != NULL, SES_ERR_MEMORY);
+        need->asks = asks;
+        need->ask_cap = cnt;
+    }
+    need->ask_cnt = cnt;
+    need->kind = RECONCILE_CHILDREN;
+    return SES_OK;
+}

@@ -31,12 +31,14 @@ enum reconcile_kind {
 };
 struct reconcile_need {
     enum reconcile_kind kind;
-    struct ses_children_ask *asks; /* room for SES_CHILDREN_ASKS_MAX */
-    size_t ask_cnt;
+    struct ses_children_ask *asks;
+    size_t ask_cnt, ask_cap;
     struct ses_forest_range range;
     size_t leaf_max;
     struct ses_buf frame;
 };
+/* Room for `cnt` asks, which become the need. */
+SES_CHECKED enum ses_err reconcile_need_children(struct reconcile_need *need, size_t cnt);
 
 /* A list of groups of short names. */
 struct reconcile_list {

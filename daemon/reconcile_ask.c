@@ -32,10 +32,10 @@ struct reconcile_ask {
     size_t own_cnt;
     struct ses_sync_place *todo; /* a stack */
     uint32_t todo_cnt, todo_cap;
-    struct sent sent[SES_SYNC_NODES_MAX];
-    uint16_t sent_cnt;
-    struct ses_sync_answer *answers; /* SES_SYNC_NODES_MAX */
-    struct branch_at branches[16 * SES_SYNC_NODES_MAX];
+    struct sent *sent;
+    uint16_t sent_cnt, sent_cap;
+    struct ses_sync_answer *answers; /* sent_cap */
+    struct branch_at *branches;      /* 16 * sent_cap */
     uint32_t branch_cnt, branch_at;
     struct heard *heard;
     uint32_t heard_cnt, heard_cap, heard_at, heard_end;
@@ -49,7 +49,9 @@ void reconcile_free(struct reconcile *r)
     if (r->ask != NULL) {
         ses_free(r->ask->own);
         ses_free(r->ask->todo);
+        ses_free(r->ask->sent);
         ses_free(r->ask->answers);
+        ses_free(r->ask->branches);
         ses_free(r->ask->heard);
     }
     ses_free(r->ask);
@@ -61,16 +63,6 @@ void reconcile_free(struct reconcile *r)
     ses_free(r);
 }
 
-static enum ses_err alloc(struct reconcile *r)
-{
-    r->need.asks = ses_alloc(SES_CHILDREN_ASKS_MAX, sizeof *r->need.asks);
-    r->ask = ses_alloc(1, sizeof *r->ask);
-    SES_REQUIRE(r->need.asks != NULL && r->ask != NULL, SES_ERR_MEMORY);
-    r->ask->answers = ses_alloc(SES_SYNC_NODES_MAX, sizeof *r->ask->answers);
-    SES_REQUIRE(r->ask->answers != NULL, SES_ERR_MEMORY);
-    return SES_OK;
-}
-
 enum ses_err reconcile_new(struct reconcile **out, const struct reconcile_params *params)
 {
     *out = NULL;
@@ -80,10 +72,10 @@ enum ses_err reconcile_new(struct reconcile **out, const struct reconcile_params
     r->wants.short_max = RECONCILE_WANTS_MAX;
     r->gives.short_max = RECONCILE_GIVES_MAX;
     r->need.kind = RECONCILE_SEGMENTS;
-    const enum ses_err err = alloc(r);
-    if (err != SES_OK) {
+    r->ask = ses_alloc(1, sizeof *r->ask);
+    if (r->ask == NULL) {
         reconcile_free(r);
-        return err;
+        return SES_ERR_MEMORY;
     }
     *out = r;
     return SES_OK;
@@ -350,6 +342,24 @@ static enum ses_err read_rows(struct reconcile *r, struct ses_reader *in)
 }
 
 /* ---- nodes ---- */
+/* Room for `cnt` nodes in a request. Most runs find nothing and send none, so that it is not there
+ * from the beginning. */
+static enum ses_err sent_reserve(struct reconcile_ask *a, size_t cnt)
+{
+    if (cnt <= a->sent_cap) {
+        return SES_OK;
+    }
+    struct sent *sent = ses_realloc(a->sent, cnt, sizeof *sent);
+    a->sent = sent != NULL ? sent : a->sent;
+    struct ses_sync_answer *answers = ses_realloc(a->answers, cnt, sizeof *answers);
+    a->answers = answers != NULL ? answers : a->answers;
+    struct branch_at *branches = ses_realloc(a->branches, 16 * cnt, sizeof *branches);
+    a->branches = branches != NULL ? branches : a->branches;
+    SES_REQUIRE(sent != NULL && answers != NULL && branches != NULL, SES_ERR_MEMORY);
+    a->sent_cap = (uint16_t)cnt;
+    return SES_OK;
+}
+
 static enum ses_err own_batch(struct reconcile *r)
 {
     struct reconcile_ask *a = r->ask;
@@ -362,14 +372,13 @@ static enum ses_err own_batch(struct reconcile *r)
         r->need.kind = RECONCILE_DONE;
         return SES_OK;
     }
-    a->sent_cnt = 0;
-    while (a->todo_cnt > 0 && a->sent_cnt < SES_SYNC_NODES_MAX) {
-        a->sent[a->sent_cnt].place = a->todo[--a->todo_cnt];
-        reconcile_place_ask(&r->need.asks[a->sent_cnt], &a->sent[a->sent_cnt].place);
-        a->sent_cnt++;
+    a->sent_cnt = (uint16_t)(a->todo_cnt < SES_SYNC_NODES_MAX ? a->todo_cnt : SES_SYNC_NODES_MAX);
+    SES_TRY(sent_reserve(a, a->sent_cnt));
+    SES_TRY(reconcile_need_children(&r->need, a->sent_cnt));
+    for (uint16_t i = 0; i < a->sent_cnt; i++) {
+        a->sent[i].place = a->todo[--a->todo_cnt];
+        reconcile_place_ask(&r->need.asks[i], &a->sent[i].place);
     }
-    r->need.ask_cnt = a->sent_cnt;
-    r->need.kind = RECONCILE_CHILDREN;
     a->phase = ASK_OWN;
     return SES_OK;
 }
@@ -428,14 +437,14 @@ static enum ses_err need_branches(struct reconcile *r)
         return reconcile_leaves(r, NULL, 0);
     }
     const uint32_t left = a->branch_cnt - a->branch_at;
-    r->need.ask_cnt = left < SES_CHILDREN_ASKS_MAX ? left : SES_CHILDREN_ASKS_MAX;
+    SES_TRY(reconcile_need_children(&r->need,
+                                    left < SES_CHILDREN_ASKS_MAX ? left : SES_CHILDREN_ASKS_MAX));
     for (size_t i = 0; i < r->need.ask_cnt; i++) {
         const struct branch_at *at = &a->branches[a->branch_at + i];
         struct ses_sync_place place;
         reconcile_place_child(&place, &a->sent[at->node].place, at->nibble);
         reconcile_place_ask(&r->need.asks[i], &place);
     }
-    r->need.kind = RECONCILE_CHILDREN;
     a->phase = ASK_BRANCHES;
     return SES_OK;
 }

@@ -87,16 +87,13 @@ static enum ses_err parse_nodes(struct reconcile_reply *r, struct ses_reader *in
 {
     struct reconcile_told *t = r->told;
     SES_TRY(alloc_nodes(t, r->ask.cnt));
-    r->need.asks = ses_alloc(SES_CHILDREN_ASKS_MAX, sizeof *r->need.asks);
-    SES_REQUIRE(r->need.asks != NULL, SES_ERR_MEMORY);
+    SES_TRY(reconcile_need_children(&r->need, r->ask.cnt));
     for (uint16_t i = 0; in->err == SES_OK && i < r->ask.cnt; i++) {
         ses_sync_node_read(in, &t->nodes[i]);
         reconcile_place_ask(&r->need.asks[i], &t->nodes[i].place);
     }
     SES_TRY(ses_reader_done(in));
     SES_REQUIRE(r->ask.cnt > 0, SES_ERR_MALFORMED);
-    r->need.kind = RECONCILE_CHILDREN;
-    r->need.ask_cnt = r->ask.cnt;
     return SES_OK;
 }
 
@@ -336,13 +333,13 @@ static enum ses_err need_more(struct reconcile_reply *r)
     struct ses_sync_place place;
     if (t->branch_at < t->branch_cnt) {
         const uint32_t left = t->branch_cnt - t->branch_at;
-        r->need.ask_cnt = left < SES_CHILDREN_ASKS_MAX ? left : SES_CHILDREN_ASKS_MAX;
+        SES_TRY(reconcile_need_children(
+            &r->need, left < SES_CHILDREN_ASKS_MAX ? left : SES_CHILDREN_ASKS_MAX));
         for (size_t i = 0; i < r->need.ask_cnt; i++) {
             child_place(&place, t, &t->branches[t->branch_at + i]);
             reconcile_place_ask(&r->need.asks[i], &place);
         }
         t->second = true;
-        r->need.kind = RECONCILE_CHILDREN;
         return SES_OK;
     }
     if (t->small_at == t->small_cnt) {
