@@ -346,6 +346,12 @@ static void receive_summary(const struct cli *cli, const struct ses_client_recei
                 "back.\n",
                 got->asked, got->wanted);
     }
+    if (got->waiting > 0) {
+        fprintf(stderr,
+                "session: %u message%s: the contact card of the sender is out of reach now. Receive "
+                "again later.\n",
+                got->waiting, got->waiting == 1 ? " waits" : "s wait");
+    }
     if (got->unopenable > 0) {
         fprintf(stderr, "session: %u records in the inbox could not be opened and were dropped.\n",
                 got->unopenable);
@@ -386,6 +392,7 @@ static enum ses_err message_receive(struct cli *cli)
         all.delivered += got.delivered;
         all.unopenable += got.unopenable;
         all.junk = got.junk > all.junk ? got.junk : all.junk;
+        all.waiting = got.waiting;
         all.asked = got.asked;
         all.wanted = got.wanted;
     }

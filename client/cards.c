@@ -261,7 +261,14 @@ enum ses_err ses_client_find_card(struct ses_client *c, const struct ses_session
     }
     inbox_of(&inbox, id);
     enum ses_err err = ses_client_fetch(c, &fetch, &inbox, SES_NS_CARD, false, NULL, note);
-    if (err == SES_OK && !newest(c, &fetch, id, out, published_ms)) {
+    const bool found = err == SES_OK && newest(c, &fetch, id, out, published_ms);
+    if (err == SES_OK && !found && ses_fetch_answered(&fetch) < fetch.wanted) {
+        ses_note_set(note,
+                     "only %u of %u nodes of that swarm answered, and they have no card for this "
+                     "Session ID: try again when more of them are back",
+                     ses_fetch_answered(&fetch), fetch.wanted);
+        err = SES_ERR_UNREACHABLE;
+    } else if (err == SES_OK && !found) {
         ses_note_set(note, "nobody knows a card for this Session ID: check that it is copied "
                            "right; if it is, its owner must publish one (by receiving once), or "
                            "hand it over as a file");

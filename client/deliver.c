@@ -19,11 +19,24 @@ struct batch {
     struct ses_inbox_state fresh; /* what this batch saw */
     uint64_t junk;                /* bit i: member i of the fetch brought what it should not have */
     uint32_t lookup_cnt;
+    struct ses_session_id away[LOOKUPS_MAX]; /* senders whose cards are out of reach now */
+    uint32_t away_cnt;
+    bool limited; /* there were more unknown senders than lookups */
     bool later;   /* a record could not be judged now: read it again next time */
     bool aborted; /* the application did not take a message */
 };
 
 /* ---- opening ---- */
+
+static bool is_away(const struct batch *b, const struct ses_session_id *id)
+{
+    for (uint32_t i = 0; i < b->away_cnt; i++) {
+        if (ses_equal(&b->away[i], id, sizeof *id)) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static enum ses_err find_sender(void *cookie, const struct ses_session_id *id, struct ses_card *out)
 {
@@ -31,13 +44,17 @@ static enum ses_err find_sender(void *cookie, const struct ses_session_id *id, s
     struct ses_note note = {0};
     uint64_t published_ms = 0;
     const bool known = ses_contacts_find(&b->client->contacts, id) != NULL;
-    if (!known && b->lookup_cnt++ >= LOOKUPS_MAX) {
+    const bool limit = !known && b->lookup_cnt == LOOKUPS_MAX;
+    if (is_away(b, id) || limit) {
+        b->limited = b->limited || limit;
         b->later = true;
         return SES_ERR_NOT_FOUND;
     }
+    b->lookup_cnt += known ? 0 : 1;
     const enum ses_err err = ses_client_find_card(b->client, id, false, out, &published_ms, &note);
     if (err != SES_OK && err != SES_ERR_NOT_FOUND) {
-        b->later = true; /* his swarm is out of reach now: the message waits */
+        b->away[b->away_cnt++] = *id; /* his swarm is out of reach now: the message waits */
+        b->later = true;
     }
     return err;
 }
@@ -83,6 +100,7 @@ static enum ses_err open_record(struct batch *b, const struct ses_fetch *fetch,
     const bool judged = !b->later;
     b->later = b->later || later;
     if (err == SES_ERR_OPEN) {
+        b->delivery->result->waiting += judged ? 0 : 1;
         return judged ? drop_unopenable(b, fetch, f, now_ms) : SES_OK;
     }
     SES_TRY(err);
@@ -278,6 +296,7 @@ enum ses_err ses_client_deliver(struct ses_client *c, const struct ses_fetch *fe
 {
     struct batch b = {.client = c, .delivery = delivery};
     const uint64_t now = ses_client_now(c);
+    const unsigned before = delivery->result->delivered + delivery->result->unopenable;
     b.list = ses_alloc(fetch->record_cnt + 1u, sizeof *b.list);
     SES_REQUIRE(b.list != NULL, SES_ERR_MEMORY);
     enum ses_err err = open_all(&b, fetch, now);
@@ -300,6 +319,9 @@ enum ses_err ses_client_deliver(struct ses_client *c, const struct ses_fetch *fe
         ses_note_set(note, "the application did not take a message: it comes again");
         err = SES_ERR_CLOSED;
     }
+    /* others may get their turn now, unless every lookup was in vain */
+    delivery->result->more =
+        b.limited && delivery->result->delivered + delivery->result->unopenable > before;
     free_batch(&b);
     return err;
 }

@@ -19,7 +19,7 @@ enum ses_err ses_client_receive_once(struct ses_client *c, const struct ses_deli
         delivery->result->wanted = fetch.wanted;
         err = ses_client_deliver(c, &fetch, delivery, note);
         /* a node that never ends must not hold its reader for ever */
-        delivery->result->more =
+        delivery->result->more |=
             fetch.full && fetch.record_cnt > delivery->result->unopenable - unopenable;
     }
     ses_fetch_free(&fetch);

@@ -308,6 +308,7 @@ struct ses_client_received {
     unsigned asked;      /* members that answered completely */
     unsigned wanted;     /* members that had to: with fewer a message may be missing until later */
     int more;            /* a limit ended the call: call again */
+    unsigned waiting;    /* messages whose senders' cards could not be fetched: they come later */
     unsigned junk;       /* members whose answer broke the rules, or held records that no other
                             member has and that do not open; the log names them */
 };

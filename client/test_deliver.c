@@ -251,6 +251,7 @@ static void test_unknown_sender_waits(void)
     TAP_EQ(1, got.delivered);
     TAP_TEXT("known", in.texts[0]);
     TAP_EQ(0, got.unopenable);
+    TAP_EQ(1, got.waiting);
     TAP_OK(cursor_on_disk(c) != 99);
     struct ses_card card;
     ses_card_of(&card, carol, "Carol"); /* the card turns up */
@@ -260,6 +261,7 @@ static void test_unknown_sender_waits(void)
     struct inbox then = {0};
     TAP_ERR(SES_OK, deliver(c, &f, &then, &got));
     TAP_EQ(1, got.delivered);
+    TAP_EQ(0, got.waiting);
     TAP_TEXT("who am I", then.texts[0]);
     TAP_TEXT("Carol", then.last.name);
     TAP_EQ(99, cursor_on_disk(c));

@@ -30,6 +30,7 @@
 #define WAIT_MS 3000
 #define RECEIVE_EVERY 8
 #define PATH_CHARS 1024
+#define TURNS_MAX 100 /* calls until everything is received */
 
 static const char *chain_url;
 static const char *dir;
@@ -474,12 +475,15 @@ static int run_check(void)
         struct ses_client *client = again(c.me, round);
         struct ses_client_received got = {.more = 1};
         struct ses_client_note note = {{0}};
-        while (got.more) {
+        bool wait = false;
+        for (int turn = 0; (got.more || wait) && turn < TURNS_MAX; turn++) {
+            pause_ms(wait ? 200 : 0);
             if (ses_client_receive(client, on_checked, &c, &got, &note) != SES_CLIENT_OK) {
                 die("receiving", &note);
             }
-            short_reads += got.asked < got.wanted;
+            wait = got.waiting > 0 || got.asked < got.wanted;
         }
+        short_reads += wait;
         ses_client_close(client);
     }
     for (size_t i = 0; i < c.cnt; i++) {
