@@ -5,7 +5,7 @@
  * something back or put something else in its place gains nothing. */
 #include "daemon/daemon_internal.h"
 
-#define PAGE_BYTES 524288u
+#define PAGE_BYTES 786432u
 #define CHUNK_RECORDS 128u
 #define BARE_PAGES_MAX 64u /* in a row: other swarms' records, left out by the source */
 
@@ -345,7 +345,7 @@ static void load_page(struct bulk_load *load)
     }
 }
 
-/* The source of the segment that has the least to do. */
+/* The source of the segment that has the least to do; BULK_MEMBERS_MAX: there is none. */
 static uint32_t choose(const struct bulk *b, const struct bulk_segment *s)
 {
     uint32_t best = BULK_MEMBERS_MAX;
@@ -363,6 +363,9 @@ static void load_start(struct ses_daemon *d, uint32_t segment)
     struct bulk *b = &d->sync.bulk;
     struct bulk_segment *s = &b->segments[segment];
     const uint32_t member = choose(b, s);
+    if (member < b->member_cnt && b->members[member].load_cnt >= BULK_LOADS_MEMBER) {
+        return; /* when another ends */
+    }
     struct bulk_load *load = member < b->member_cnt ? ses_alloc(1, sizeof *load) : NULL;
     if (load == NULL || !ses_sync_target(d, &b->members[member].node_id, &load->target)) {
         ses_free(load);
@@ -387,6 +390,7 @@ static void finish(struct ses_daemon *d)
     ses_logf(d->p.log, SES_LOG_INFO, MODULE, "bulk transfer ended segments=%u", b->segment_cnt);
     b->finished = true;
     ses_bulk_forget(d);
+    ses_sync_soon(d); /* what bulk left out, and whether anything is lacking still */
 }
 
 void ses_bulk_pump(struct ses_daemon *d)

@@ -294,12 +294,23 @@ static void turn_later(struct ses_daemon *d, uint64_t delay_ms)
     }
 }
 
+void ses_sync_soon(struct ses_daemon *d)
+{
+    struct sync *s = &d->sync;
+    s->hurried = true;
+    if (s->timer != NULL) { /* else a turn is running, or none will come */
+        d->p.loop->timer_stop(d->p.loop->ctx, s->timer);
+        turn_later(d, FIRST_MS);
+    }
+}
+
 static void turn(void *cookie)
 {
     struct ses_daemon *d = cookie;
     struct sync *s = &d->sync;
     uint32_t partners[SES_MEMBERS_MAX];
     s->timer = NULL;
+    s->hurried = false;
     s->turn++;
     const uint32_t cnt = ses_sync_partners(d, partners, SES_MEMBERS_MAX);
     if (!d->draining && s->seat.num_swarms != 0 && !SES_MUTANT(NOTHING_FETCHED)) {
@@ -317,7 +328,7 @@ static void turn(void *cookie)
         ses_heal_turn(d);
         ses_relay_turn(d);
     }
-    turn_later(d, s->partial ? s->base_ms / 4 : s->base_ms);
+    turn_later(d, s->hurried ? FIRST_MS : s->partial ? s->base_ms / 4 : s->base_ms);
 }
 
 /* ---- seats ---- */
@@ -344,6 +355,7 @@ void ses_sync_follow_map(struct ses_daemon *d)
         begin_partial(d);
     }
     ses_leave_forget(d, true);
+    ses_sync_soon(d);
 }
 
 enum ses_err ses_sync_start(struct ses_daemon *d)

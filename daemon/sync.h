@@ -24,12 +24,13 @@ struct intake_item;
 #define SYNC_PEERS (2u * SES_MEMBERS_MAX)
 #define SYNC_RUNS_MAX 6u
 #define SYNC_REPLIES_MAX 32u  /* questions being answered, of all members */
-#define SYNC_REPLIES_PEER 6u  /* of one */
-#define SYNC_RATE 100u        /* questions a second of one member, burst twice that */
+#define SYNC_REPLIES_PEER 8u  /* of one */
+#define SYNC_RATE 200u        /* questions a second of one member, burst twice that */
 #define SYNC_STRIKES_MAX 3u   /* runs in a row that delivered next to nothing of what was told */
 #define SYNC_WITHHELD_MAX 16u /* leaves that an audit draws */
 #define BULK_SEGMENTS_MAX RECONCILE_SEGMENTS_MAX
-#define BULK_LOADS_MAX 4u /* segments at a time */
+#define BULK_LOADS_MAX 16u  /* segments at a time: what a long fat link holds */
+#define BULK_LOADS_MEMBER 6u /* of one source; it answers SYNC_REPLIES_PEER at a time */
 #define BULK_MEMBERS_MAX 4u
 #define BULK_TRIES_MAX 3u /* of a page */
 #define LEAVE_SWARMS_MAX 64u
@@ -139,6 +140,7 @@ struct leave {
 struct sync {
     struct ses_timer *timer;
     uint64_t turn;
+    bool hurried; /* the next turn comes soon */
     uint64_t base_ms;
     bool partial;
     struct ses_sync_set seat; /* what is compared; num_swarms 0: none */
@@ -160,6 +162,8 @@ SES_CHECKED enum ses_err ses_sync_start(struct ses_daemon *d);
 void ses_sync_stop(struct ses_daemon *d);
 void ses_sync_free(struct ses_daemon *d);
 void ses_sync_follow_map(struct ses_daemon *d);
+/* The wheel turns at once, as it were: there is something new to compare. */
+void ses_sync_soon(struct ses_daemon *d);
 struct sync_peer *ses_sync_peer(struct ses_daemon *d, const struct ses_node_id *node_id);
 /* Other Active members of the seat that are not cut off, in random order: indexes into the map. */
 uint32_t ses_sync_partners(struct ses_daemon *d, uint32_t *out, uint32_t max);

@@ -70,7 +70,7 @@ static const struct ses_limit limits[SES_PROTO_CNT] = {
                         .response_bytes = SES_FRAME_BYTES_MAX,
                         .deadline_ms = 30000,
                         .concurrent = 8,
-                        .rate = 50,
+                        .rate = 100,
                         .burst = 200,
                         .access = SES_ACCESS_NODE},
 };

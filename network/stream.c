@@ -50,6 +50,7 @@ enum ses_err ses_stream_open(struct ses_stream **out, struct ses_conn *conn, con
     st->owner = owner;
     st->frames.max = frame_max;
     conn->host->stats.streams++;
+    ses_yamux_widen(&conn->mux, &st->ys, (uint32_t)frame_max);
     err = ses_stream_send(st, hello.bytes, hello.len);
     ses_buf_free(&hello);
     if (err != SES_OK) {

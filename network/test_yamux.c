@@ -169,6 +169,36 @@ static void test_window(void)
     end_free(&b);
 }
 
+/* A window that was widened before the opening went out holds from the first byte on. */
+static void test_widened(void)
+{
+    static struct end a, b;
+    static uint8_t data[1000000];
+    struct ses_yamux_stream s = {0};
+    end_init(&a, true);
+    end_init(&b, false);
+    a.consume = false;
+    TAP_ERR(SES_OK, ses_yamux_open(&a.mux, &s));
+    ses_yamux_widen(&a.mux, &s, SES_YAMUX_WINDOW_BYTES); /* it has that */
+    TAP_OK(a.mux.windows_bytes == 0 && !s.credit_due);
+    ses_yamux_widen(&a.mux, &s, sizeof data);
+    TAP_ERR(SES_OK, ses_yamux_write(&a.mux, &s, data, 1));
+    TAP_ERR(SES_OK, carry(&a, &b, 4096));
+    TAP_EQ(1, b.received);
+    TAP_EQ(sizeof data, b.streams[0].send_window);
+    TAP_ERR(SES_OK, ses_yamux_write(&b.mux, &b.streams[0], data, sizeof data));
+    TAP_ERR(SES_OK, carry(&a, &b, 4096));
+    TAP_EQ(sizeof data, a.received);
+    TAP_EQ(sizeof data - SES_YAMUX_WINDOW_BYTES, a.mux.windows_bytes);
+    a.mux.windows_bytes = SES_YAMUX_WINDOWS_MAX; /* nothing is left for another one */
+    struct ses_yamux_stream t = {0};
+    TAP_ERR(SES_OK, ses_yamux_open(&a.mux, &t));
+    ses_yamux_widen(&a.mux, &t, sizeof data);
+    TAP_EQ(SES_YAMUX_WINDOW_BYTES, t.window_bytes);
+    end_free(&a);
+    end_free(&b);
+}
+
 static void frame(uint8_t out[12], uint8_t type, uint16_t flags, uint32_t id, uint32_t len)
 {
     out[0] = 0;
@@ -349,6 +379,7 @@ int main(void)
 {
     TAP_RUN(test_transfer);
     TAP_RUN(test_window);
+    TAP_RUN(test_widened);
     TAP_RUN(test_broken_peers);
     TAP_RUN(test_floods);
     TAP_RUN(test_own_limits);

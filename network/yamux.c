@@ -545,6 +545,20 @@ void ses_yamux_reset(struct ses_yamux *y, struct ses_yamux_stream *s)
     ready_add(y, s);
 }
 
+void ses_yamux_widen(struct ses_yamux *y, struct ses_yamux_stream *s, uint32_t window_bytes)
+{
+    SES_ASSERT(s->linked && window_bytes <= SES_YAMUX_WINDOW_MAX);
+    if (window_bytes <= s->window_bytes ||
+        y->windows_bytes + window_bytes - s->window_bytes > SES_YAMUX_WINDOWS_MAX) {
+        return;
+    }
+    y->windows_bytes += window_bytes - s->window_bytes;
+    s->credit += window_bytes - s->window_bytes;
+    s->window_bytes = window_bytes;
+    s->credit_due = true;
+    ready_add(y, s);
+}
+
 /* Doubles a window that the peer fills within a few round trips, so that a long fat link is not
  * held to 256 KiB a round trip. */
 static void window_tune(struct ses_yamux *y, struct ses_yamux_stream *s, uint64_t now_us)

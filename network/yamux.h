@@ -17,7 +17,7 @@
 
 #define SES_YAMUX_WINDOW_BYTES 262144u  /* initial window of every stream */
 #define SES_YAMUX_WINDOW_MAX 16777216u  /* of a stream, after tuning */
-#define SES_YAMUX_WINDOWS_MAX 67108864u /* all tuned windows of a connection */
+#define SES_YAMUX_WINDOWS_MAX 67108864u /* all of a connection beyond the initial ones */
 #define SES_YAMUX_FRAME_BYTES 16384u    /* longest data frame that is sent */
 #define SES_YAMUX_HEAD_BYTES 12u
 #define SES_YAMUX_BACKLOG_MAX 256u /* streams opened and not acknowledged */
@@ -103,6 +103,9 @@ size_t ses_yamux_pull(struct ses_yamux *y, uint8_t *out, size_t cap, uint64_t no
 bool ses_yamux_pending(const struct ses_yamux *y);
 /* SES_ERR_AGAIN while 256 streams wait for acknowledgement; SES_ERR_CLOSED after a go-away. */
 SES_CHECKED enum ses_err ses_yamux_open(struct ses_yamux *y, struct ses_yamux_stream *s);
+/* Right after open: a larger window, told with the opening, so that an answer of that size comes
+ * without a round trip more. Without effect if the windows of the connection are used up. */
+void ses_yamux_widen(struct ses_yamux *y, struct ses_yamux_stream *s, uint32_t window_bytes);
 /* Queues a copy; the caller bounds what it queues (s->out.len). */
 SES_CHECKED enum ses_err ses_yamux_write(struct ses_yamux *y, struct ses_yamux_stream *s,
                                          const void *bytes, size_t len);
