@@ -311,6 +311,9 @@ static void turn(void *cookie)
     uint32_t partners[SES_MEMBERS_MAX];
     s->timer = NULL;
     s->hurried = false;
+    if (s->fetching == NULL || ses_daemon_mono(d) >= s->fetch_until_ms) {
+        ses_sync_wake(d);
+    }
     s->turn++;
     const uint32_t cnt = ses_sync_partners(d, partners, SES_MEMBERS_MAX);
     if (!d->draining && s->seat.num_swarms != 0 && !SES_MUTANT(NOTHING_FETCHED)) {
@@ -375,6 +378,7 @@ void ses_sync_stop(struct ses_daemon *d)
 {
     d->p.loop->timer_stop(d->p.loop->ctx, d->sync.timer);
     d->sync.timer = NULL;
+    ses_sync_wake(d); /* and ends what waited */
     ses_bulk_forget(d);
     ses_leave_forget(d, false);
 }

@@ -23,14 +23,15 @@ struct intake_item;
 
 #define SYNC_PEERS (2u * SES_MEMBERS_MAX)
 #define SYNC_RUNS_MAX 6u
+#define SYNC_FETCHES_MAX 3u   /* requests for records of one run, under way */
 #define SYNC_REPLIES_MAX 32u  /* questions being answered, of all members */
 #define SYNC_REPLIES_PEER 8u  /* of one */
 #define SYNC_RATE 200u        /* questions a second of one member, burst twice that */
 #define SYNC_STRIKES_MAX 3u   /* runs in a row that delivered next to nothing of what was told */
 #define SYNC_WITHHELD_MAX 16u /* leaves that an audit draws */
 #define BULK_SEGMENTS_MAX RECONCILE_SEGMENTS_MAX
-#define BULK_LOADS_MAX 16u  /* segments at a time: what a long fat link holds */
-#define BULK_LOADS_MEMBER 6u /* of one source; it answers SYNC_REPLIES_PEER at a time */
+#define BULK_LOADS_MAX 16u   /* segments at a time: what a long fat link holds */
+#define BULK_LOADS_MEMBER 5u /* of one source; it answers SYNC_REPLIES_PEER at a time */
 #define BULK_MEMBERS_MAX 4u
 #define BULK_TRIES_MAX 3u /* of a page */
 #define LEAVE_SWARMS_MAX 64u
@@ -59,26 +60,34 @@ struct sync_result {
 };
 typedef void sync_done_fn(void *cookie, const struct sync_result *result);
 
-enum sync_phase { SYNC_COMPARE, SYNC_FETCH, SYNC_OFFER };
+enum sync_phase { SYNC_COMPARE, SYNC_WAIT, SYNC_FETCH, SYNC_OFFER };
+/* Groups [at, to) of the wants, asked for in one request; an answer on its way into the store. */
+struct sync_fetch {
+    struct sync_run *run; /* NULL: a free place */
+    uint32_t at, to;
+    struct intake *in;
+    uint8_t *frame;
+    bool more;
+    uint16_t delivered;
+};
 struct sync_run {
     struct sync_run *next;
     struct ses_daemon *d;
     struct ses_target target;
     struct reconcile *core;
     enum sync_phase phase;
-    bool fetches; /* else it only compares and offers */
+    bool may_fetch; /* else it only compares and offers */
     bool by_offer;
-    uint32_t at;       /* group in wants or gives */
-    uint32_t asked_to; /* groups [at, asked_to) are asked for */
+    bool waking; /* from SYNC_WAIT */
+    uint32_t at; /* first group in wants or gives that was not yet sent */
+    struct sync_fetch fetches[SYNC_FETCHES_MAX];
+    uint32_t fetch_cnt;
+    enum ses_err fetch_err;
+    uint64_t fetch_end_ms; /* monotonic */
     bool lied, starved;
     struct sync_result result;
     sync_done_fn *done;
     void *cookie;
-    /* an answer of records on its way into the store */
-    struct intake *in;
-    uint8_t *frame;
-    bool more;
-    uint16_t delivered;
 };
 
 /* Whole segments in bulk. First the sums of some members are gathered; a segment is taken from
@@ -147,6 +156,8 @@ struct sync {
     uint32_t full_cnt;        /* members compared with in whole */
     struct sync_run *runs;
     uint32_t run_cnt;
+    struct sync_run *fetching; /* the run that fetches; others wait */
+    uint64_t fetch_until_ms;   /* monotonic; then others do so, too */
     uint32_t reply_cnt;
     struct sync_peer peers[SYNC_PEERS];
     uint64_t relay_epoch;  /* whose last records are passed on; 0: none */
@@ -204,7 +215,9 @@ struct sync_start {
 };
 /* ERR_FULL: too many runs; ERR_EXISTS: one with this member is under way. */
 SES_CHECKED enum ses_err ses_sync_run(struct ses_daemon *d, const struct sync_start *start);
-/* The member offers what we may lack. */
+/* Runs that wait for another's fetching go on: they compare again. */
+void ses_sync_wake(struct ses_daemon *d);
+/* The member offers what we may lack. ERR_FULL also while something is fetched. */
 SES_CHECKED enum ses_err ses_sync_offered(struct ses_daemon *d, const struct ses_node_id *node_id,
                                           const struct reconcile_params *params,
                                           const struct ses_sync_group *groups, uint32_t cnt);

@@ -4,8 +4,11 @@
 #include "daemon/daemon_internal.h"
 
 #define FETCH_NAMES_MAX SES_SYNC_RECORDS_MAX
+#define FETCH_LEASE_MS 10000u /* without a new record others fetch as well */
+#define FETCH_ALL_MS 60000u   /* and after this in any case */
 
 static void step(struct sync_run *run);
+static void fetch_release(struct sync_run *run);
 
 /* ---- life ---- */
 static void run_free(struct sync_run *run)
@@ -17,9 +20,8 @@ static void run_free(struct sync_run *run)
     }
     *at = run->next;
     d->sync.run_cnt--;
+    fetch_release(run);
     reconcile_free(run->core);
-    ses_intake_free(run->in);
-    ses_free(run->frame);
     ses_free(run);
     ses_daemon_release(d);
 }
@@ -69,14 +71,15 @@ static void finish(struct sync_run *run, enum ses_err err)
 }
 
 /* ---- requests ---- */
-static enum ses_err request(struct sync_run *run, const struct ses_buf *frame, ses_reply_fn *reply)
+static enum ses_err request(struct sync_run *run, const struct ses_buf *frame, ses_reply_fn *reply,
+                            void *cookie)
 {
     const struct ses_request ask = {.target = &run->target,
                                     .proto = SES_PROTO_SYNC,
                                     .body = frame->bytes,
                                     .len = frame->len,
                                     .on_reply = reply,
-                                    .cookie = run};
+                                    .cookie = cookie};
     SES_TRY(ses_net_request(run->d->p.net, &ask));
     ses_daemon_hold(run->d);
     return SES_OK;
@@ -156,7 +159,7 @@ static enum ses_err compare(struct sync_run *run)
         SES_TRY(ses_store_leaves(store, &view, &need->range, need->leaf_max, on_leaves, run));
         break;
     case RECONCILE_SEND:
-        return request(run, &need->frame, on_answer);
+        return request(run, &need->frame, on_answer, run);
     case RECONCILE_DONE:
         SES_ASSERT(false);
     }
@@ -165,8 +168,40 @@ static enum ses_err compare(struct sync_run *run)
 }
 
 /* ---- fetching ---- */
+/* One run at a time fetches; others wait and then compare again, so that what several members have
+ * comes once. Who is slow does not hold it for long. */
+static bool may_fetch(struct sync_run *run)
+{
+    struct sync *s = &run->d->sync;
+    const uint64_t now_ms = ses_daemon_mono(run->d);
+    if (s->fetching != NULL && s->fetching != run && now_ms < s->fetch_until_ms) {
+        return false;
+    }
+    s->fetching = run;
+    s->fetch_until_ms = now_ms + FETCH_LEASE_MS;
+    run->fetch_end_ms = now_ms + FETCH_ALL_MS;
+    return true;
+}
+
+static void fetch_renew(const struct sync_run *run)
+{
+    struct sync *s = &run->d->sync;
+    const uint64_t until_ms = ses_daemon_mono(run->d) + FETCH_LEASE_MS;
+    if (s->fetching == run) {
+        s->fetch_until_ms = until_ms < run->fetch_end_ms ? until_ms : run->fetch_end_ms;
+    }
+}
+
+static void fetch_release(struct sync_run *run)
+{
+    if (run->d->sync.fetching == run) {
+        run->d->sync.fetching = NULL;
+        ses_sync_wake(run->d);
+    }
+}
+
 /* The claimed name of a record that came, or NULL. Each claim is good for one record. */
-static uint64_t *claim_of(struct sync_run *run, const struct intake_item *item)
+static uint64_t *claim_of(struct sync_fetch *f, const struct intake_item *item)
 {
     const struct ses_record_ids *ids = &item->ids;
     struct ses_leaf leaf = {
@@ -176,9 +211,9 @@ static uint64_t *claim_of(struct sync_run *run, const struct intake_item *item)
         .size = ids->header.kind == SES_RECORD_MESSAGE ? item->record.payload_bytes : 0};
     memcpy(leaf.key.bytes, ids->digest.bytes, 32);
     memcpy(leaf.key.bytes + 32, ids->id.bytes, 32);
-    const uint64_t name = ses_sync_leaf_short(&run->core->p.nonce, &leaf);
-    for (uint32_t i = run->at; i < run->asked_to; i++) {
-        struct ses_sync_group *g = &run->core->wants.groups[i];
+    const uint64_t name = ses_sync_leaf_short(&f->run->core->p.nonce, &leaf);
+    for (uint32_t i = f->at; i < f->to; i++) {
+        struct ses_sync_group *g = &f->run->core->wants.groups[i];
         for (unsigned k = 0; k < g->cnt; k++) {
             if (g->shorts[k] == name && g->place.segment.hour == ids->segment.hour &&
                 g->place.segment.ttl_class == ids->segment.ttl_class &&
@@ -193,8 +228,9 @@ static uint64_t *claim_of(struct sync_run *run, const struct intake_item *item)
 /* A record that was not claimed is a lie; one that only the sender vouches for is paid for. */
 static bool accept(void *cookie, const struct intake_item *item)
 {
-    struct sync_run *run = cookie;
-    uint64_t *name = claim_of(run, item);
+    struct sync_fetch *f = cookie;
+    struct sync_run *run = f->run;
+    uint64_t *name = claim_of(f, item);
     if (name == NULL) {
         run->lied = true;
         return false;
@@ -206,16 +242,16 @@ static bool accept(void *cookie, const struct intake_item *item)
         return false;
     }
     *name = 0;
-    run->delivered++;
+    f->delivered++;
     return true;
 }
 
 /* Drops the names that were delivered; what is left of the groups asked for. */
-static void compact(struct sync_run *run)
+static void compact(struct sync_fetch *f)
 {
-    struct ses_sync_group *groups = run->core->wants.groups;
-    uint32_t to = run->at;
-    for (uint32_t i = run->at; i < run->asked_to; i++) {
+    struct ses_sync_group *groups = f->run->core->wants.groups;
+    uint32_t to = f->at;
+    for (uint32_t i = f->at; i < f->to; i++) {
         struct ses_sync_group g = groups[i];
         uint8_t cnt = 0;
         for (unsigned k = 0; k < g.cnt; k++) {
@@ -228,48 +264,69 @@ static void compact(struct sync_run *run)
             groups[to++] = g;
         }
     }
-    run->core->wants.group_cnt -= run->asked_to - to;
-    memmove(groups + to, groups + run->asked_to,
-            (run->core->wants.group_cnt - to) * sizeof *groups);
-    run->asked_to = to;
+    f->to = to;
 }
 
-static void taken(struct sync_run *run)
+static void fetch_on(struct sync_run *run);
+static enum ses_err fetch_ask(struct sync_fetch *f);
+
+static void fetch_end(struct sync_fetch *f, enum ses_err err)
 {
-    compact(run);
-    if (run->more && run->delivered > 0) {
-        return; /* the rest is asked for again, from `at` on */
+    struct sync_run *run = f->run;
+    ses_intake_free(f->in);
+    ses_free(f->frame);
+    *f = (struct sync_fetch){0};
+    run->fetch_cnt--;
+    run->fetch_err = run->fetch_err == SES_OK ? err : run->fetch_err;
+    fetch_on(run);
+}
+
+/* The rest is asked for again as long as something comes. */
+static enum ses_err fetch_rest(struct sync_fetch *f, bool *ended)
+{
+    compact(f);
+    *ended = !(f->more && f->delivered > 0 && f->to > f->at);
+    if (!*ended) {
+        return fetch_ask(f);
     }
-    for (; run->at < run->asked_to; run->at++) {
-        run->result.undelivered += run->core->wants.groups[run->at].cnt;
+    for (uint32_t i = f->at; i < f->to; i++) {
+        f->run->result.undelivered += f->run->core->wants.groups[i].cnt;
     }
+    return SES_OK;
 }
 
 static void on_taken(void *cookie, struct intake *in)
 {
-    struct sync_run *run = cookie;
+    struct sync_fetch *f = cookie;
+    struct sync_run *run = f->run;
     struct ses_daemon *d = run->d;
-    bool forged = false;
+    uint32_t fetched = 0;
+    bool ended = true;
     for (uint16_t i = 0; i < in->cnt; i++) {
         const enum ses_err err = in->items[i].err;
-        run->result.fetched += err == SES_OK && !in->items[i].existed ? 1 : 0;
-        forged |= is_breach(err) || err == SES_ERR_UNAUTHORISED || err == SES_ERR_SIGNATURE;
+        fetched += err == SES_OK && !in->items[i].existed ? 1 : 0;
+        run->lied |= is_breach(err) || err == SES_ERR_UNAUTHORISED || err == SES_ERR_SIGNATURE;
     }
-    d->stats.sync_records += run->result.fetched;
-    run->lied |= forged;
-    ses_intake_free(run->in);
-    run->in = NULL;
-    ses_free(run->frame);
-    run->frame = NULL;
-    taken(run);
-    if (run->lied || run->starved || d->closing) {
-        finish(run, run->lied ? SES_ERR_PEER : SES_ERR_AGAIN);
-    } else {
-        step(run);
+    run->result.fetched += fetched;
+    d->stats.sync_records += fetched;
+    if (fetched > 0) {
+        fetch_renew(run);
+    }
+    ses_intake_free(f->in);
+    f->in = NULL;
+    ses_free(f->frame);
+    f->frame = NULL;
+    enum ses_err err = run->lied ? SES_ERR_PEER : SES_OK;
+    err = err == SES_OK && (run->starved || d->closing) ? SES_ERR_AGAIN : err;
+    if (err == SES_OK) {
+        err = fetch_rest(f, &ended);
+    }
+    if (err != SES_OK || ended) {
+        fetch_end(f, err);
     }
 }
 
-static enum ses_err read_groups(struct sync_run *run, struct ses_reader *r)
+static enum ses_err read_groups(struct intake *in, struct ses_reader *r)
 {
     const uint16_t group_cnt = ses_read_u16(r);
     for (uint16_t i = 0; i < group_cnt && r->err == SES_OK; i++) {
@@ -279,68 +336,111 @@ static enum ses_err read_groups(struct sync_run *run, struct ses_reader *r)
             struct ses_receipt receipt;
             uint16_t record;
             ses_receipt_group_item_read(r, &group, &record, &receipt);
-            ses_reader_check(r, record < run->in->cnt, SES_ERR_MALFORMED);
+            ses_reader_check(r, record < in->cnt, SES_ERR_MALFORMED);
             if (r->err == SES_OK) {
-                SES_TRY(ses_intake_vouch(run->in, record, &receipt));
+                SES_TRY(ses_intake_vouch(in, record, &receipt));
             }
         }
     }
     return ses_reader_done(r);
 }
 
-static enum ses_err read_records(struct sync_run *run, size_t len)
+static enum ses_err read_records(struct sync_fetch *f, size_t len)
 {
     struct ses_reader r;
     struct ses_refusal refusal;
     struct ses_sync_records head;
     bool ok;
-    SES_TRY(ses_response_begin(&r, run->frame, len, &ok, &refusal));
+    SES_TRY(ses_response_begin(&r, f->frame, len, &ok, &refusal));
     SES_REQUIRE(ok, refusal.status);
     ses_sync_records_read(&r, &head);
     SES_TRY(r.err);
-    run->more = head.more;
-    SES_TRY(ses_intake_new(&run->in, run->d, &run->target.node_id, head.cnt));
-    run->in->accept = accept;
+    f->more = head.more;
+    SES_TRY(ses_intake_new(&f->in, f->run->d, &f->run->target.node_id, head.cnt));
+    f->in->accept = accept;
     for (uint16_t i = 0; i < head.cnt; i++) {
-        ses_record_read(&r, &run->in->items[i].record);
+        ses_record_read(&r, &f->in->items[i].record);
     }
     SES_TRY(r.err);
-    SES_TRY(read_groups(run, &r));
-    return ses_intake_start(run->in, on_taken, run);
+    SES_TRY(read_groups(f->in, &r));
+    return ses_intake_start(f->in, on_taken, f);
 }
 
 static void on_records(void *cookie, enum ses_err err, const uint8_t *body, size_t len)
 {
-    struct sync_run *run = cookie;
-    struct ses_daemon *d = run->d;
-    run->delivered = 0;
+    struct sync_fetch *f = cookie;
+    struct ses_daemon *d = f->run->d;
+    f->delivered = 0;
     if (err == SES_OK) {
         d->stats.sync_bytes += len;
-        run->frame = ses_alloc(len + 1, 1);
-        err = run->frame != NULL ? SES_OK : SES_ERR_MEMORY;
+        f->frame = ses_alloc(len + 1, 1);
+        err = f->frame != NULL ? SES_OK : SES_ERR_MEMORY;
     }
     if (err == SES_OK) {
-        memcpy(run->frame, body, len);
-        err = d->closing ? SES_ERR_CLOSED : read_records(run, len);
+        memcpy(f->frame, body, len);
+        err = d->closing ? SES_ERR_CLOSED : read_records(f, len);
     }
     if (err != SES_OK) {
-        finish(run, err);
+        fetch_end(f, err);
     }
     ses_daemon_release(d);
 }
 
-static enum ses_err fetch(struct sync_run *run)
+/* Groups [at, to) once more; the first time `to` is found. */
+static enum ses_err fetch_ask(struct sync_fetch *f)
 {
+    struct sync_run *run = f->run;
     struct ses_buf frame = {0};
-    run->asked_to = run->at;
-    enum ses_err err = reconcile_list_frame(&frame, SES_SYNC_FETCH, &run->core->p,
-                                            &run->core->wants, &run->asked_to, FETCH_NAMES_MAX);
+    const struct reconcile_list list = {.groups = run->core->wants.groups,
+                                        .group_cnt =
+                                            f->to > 0 ? f->to : run->core->wants.group_cnt};
+    uint32_t to = f->at;
+    enum ses_err err =
+        reconcile_list_frame(&frame, SES_SYNC_FETCH, &run->core->p, &list, &to, FETCH_NAMES_MAX);
     if (err == SES_OK) {
+        f->to = to;
         run->d->stats.sync_bytes += frame.len;
-        err = request(run, &frame, on_records);
+        err = request(run, &frame, on_records, f);
     }
     ses_buf_free(&frame);
     return err;
+}
+
+static struct sync_fetch *fetch_free_place(struct sync_run *run)
+{
+    for (uint32_t i = 0; i < SYNC_FETCHES_MAX; i++) {
+        if (run->fetches[i].run == NULL) {
+            return &run->fetches[i];
+        }
+    }
+    return NULL;
+}
+
+static void fetch_on(struct sync_run *run)
+{
+    struct sync_fetch *f;
+    while (run->fetch_err == SES_OK && run->at < run->core->wants.group_cnt &&
+           (f = fetch_free_place(run)) != NULL) {
+        *f = (struct sync_fetch){.run = run, .at = run->at};
+        run->fetch_err = fetch_ask(f);
+        run->at = f->to;
+        if (run->fetch_err != SES_OK) {
+            *f = (struct sync_fetch){0};
+        } else {
+            run->fetch_cnt++;
+        }
+    }
+    if (run->fetch_cnt > 0) {
+        return;
+    }
+    if (run->fetch_err != SES_OK) {
+        finish(run, run->fetch_err);
+    } else {
+        fetch_release(run);
+        run->phase = SYNC_OFFER;
+        run->at = 0;
+        step(run);
+    }
 }
 
 /* ---- offering ---- */
@@ -363,7 +463,7 @@ static enum ses_err offer(struct sync_run *run)
                                             &run->core->gives, &run->at, SES_SYNC_GROUPS_MAX);
     run->at = run->core->gives.group_cnt; /* one frame a run */
     if (err == SES_OK) {
-        err = request(run, &frame, on_offered);
+        err = request(run, &frame, on_offered, run);
     }
     ses_buf_free(&frame);
     return err;
@@ -372,11 +472,18 @@ static enum ses_err offer(struct sync_run *run)
 /* ---- one thing after the other ---- */
 static void compared(struct sync_run *run)
 {
-    if (run->core->bulk_cnt > 0 && run->fetches) {
+    if (run->core->bulk_cnt > 0 && run->may_fetch) {
         ses_bulk_add(run->d, run->core->bulks, run->core->bulk_cnt);
     }
-    run->phase = run->fetches ? SYNC_FETCH : SYNC_OFFER;
     run->at = 0;
+    const bool wants = run->may_fetch && run->core->wants.group_cnt > 0;
+    if (!wants) {
+        run->phase = SYNC_OFFER;
+    } else if ((run->by_offer && run->done != NULL) || may_fetch(run)) {
+        run->phase = SYNC_FETCH; /* healing needs its one record whoever fetches */
+    } else {
+        run->phase = run->by_offer ? SYNC_OFFER : SYNC_WAIT;
+    }
 }
 
 static void step(struct sync_run *run)
@@ -385,14 +492,15 @@ static void step(struct sync_run *run)
     if (run->phase == SYNC_COMPARE && run->core->need.kind == RECONCILE_DONE) {
         compared(run);
     }
-    if (run->phase == SYNC_FETCH && run->at == run->core->wants.group_cnt) {
-        run->phase = SYNC_OFFER;
-        run->at = 0;
+    if (run->phase == SYNC_WAIT) {
+        return; /* ses_sync_wake */
+    }
+    if (run->phase == SYNC_FETCH) {
+        fetch_on(run);
+        return;
     }
     if (run->phase == SYNC_COMPARE) {
         err = compare(run);
-    } else if (run->phase == SYNC_FETCH) {
-        err = fetch(run);
     } else if (!run->by_offer && run->at < run->core->gives.group_cnt) {
         err = offer(run);
     } else {
@@ -405,17 +513,46 @@ static void step(struct sync_run *run)
 }
 
 /* ---- beginning ---- */
+/* What others fetched meanwhile is no difference any more. */
+static enum ses_err compare_again(struct sync_run *run)
+{
+    struct reconcile_params params = run->core->p;
+    struct reconcile *core;
+    ses_random_fill(run->d->p.random, params.nonce.bytes, sizeof params.nonce.bytes);
+    SES_TRY(reconcile_new(&core, &params));
+    run->d->stats.sync_bytes += run->core->bytes_in + run->core->bytes_out;
+    reconcile_free(run->core);
+    run->core = core;
+    run->phase = SYNC_COMPARE;
+    return SES_OK;
+}
+
 static void begin(void *cookie)
 {
     struct sync_run *run = cookie;
     struct ses_daemon *d = run->d;
     ses_daemon_hold(d);
-    if (d->closing) {
-        finish(run, SES_ERR_CLOSED);
+    run->waking = false;
+    enum ses_err err = d->closing ? SES_ERR_CLOSED : SES_OK;
+    if (err == SES_OK && run->phase == SYNC_WAIT) {
+        err = compare_again(run);
+    }
+    if (err != SES_OK) {
+        finish(run, err);
     } else {
         step(run);
     }
     ses_daemon_release(d);
+}
+
+void ses_sync_wake(struct ses_daemon *d)
+{
+    for (struct sync_run *run = d->sync.runs; run != NULL; run = run->next) {
+        struct ses_timer *timer;
+        if (run->phase == SYNC_WAIT && !run->waking) { /* without memory: at the next turn */
+            run->waking = d->p.loop->timer_start(d->p.loop->ctx, &timer, 0, begin, run) == SES_OK;
+        }
+    }
 }
 
 static enum ses_err may_start(const struct ses_daemon *d, const struct ses_node_id *node_id,
@@ -469,7 +606,7 @@ enum ses_err ses_sync_run(struct ses_daemon *d, const struct sync_start *start)
         reconcile_free(core);
         return err;
     }
-    run->fetches = start->fetches;
+    run->may_fetch = start->fetches;
     run->done = start->done;
     run->cookie = start->cookie;
     return SES_OK;
@@ -482,13 +619,14 @@ enum ses_err ses_sync_offered(struct ses_daemon *d, const struct ses_node_id *no
     struct reconcile *core;
     struct sync_run *run = NULL;
     SES_TRY(may_start(d, node_id, true));
+    SES_REQUIRE(d->sync.fetching == NULL, SES_ERR_FULL); /* of the same records, likely */
     SES_TRY(reconcile_offered(&core, params, groups, cnt));
     const enum ses_err err = run_new(d, node_id, core, &run);
     if (err != SES_OK) {
         reconcile_free(core);
         return err;
     }
-    run->fetches = true;
+    run->may_fetch = true;
     run->by_offer = true;
     return SES_OK;
 }
@@ -510,7 +648,7 @@ enum ses_err ses_sync_fetch_one(struct ses_daemon *d, const struct ses_node_id *
         reconcile_free(core);
         return err;
     }
-    run->fetches = true;
+    run->may_fetch = true;
     run->by_offer = true;
     run->done = done;
     run->cookie = cookie;

@@ -59,6 +59,30 @@ static void test_away(void)
     world_free(w);
 }
 
+/* What several members have comes from one of them. */
+static void test_fetched_once(void)
+{
+    struct world *w = world_new(5, 1);
+    struct crop crop;
+    uint64_t served = 0;
+    world_run(w, 10000);
+    world_crash(w, 4);
+    crop_make(&crop, w, 60, 1, 0, world_unix_ms(w));
+    for (uint32_t i = 0; i < 4; i++) {
+        plant(w, i, &crop);
+    }
+    world_start(w, 4);
+    world_run(w, 60000);
+    for (uint32_t i = 0; i < 4; i++) {
+        served += stats(w, i)->sync_served;
+    }
+    TAP_EQ(60, held(w, 4, &crop));
+    TAP_EQ(60, stats(w, 4)->sync_records);
+    TAP_EQ(60, served);
+    crop_free(&crop);
+    world_free(w);
+}
+
 /* Nobody to compare with: nothing can be missing. */
 /* A clock that jumps by weeks takes nothing away while the chain tells the time. */
 static void test_clock_ahead(void)
@@ -460,6 +484,7 @@ static void test_strangers_are_refused(void)
 int main(void)
 {
     TAP_RUN(test_away);
+    TAP_RUN(test_fetched_once);
     TAP_RUN(test_clock_ahead);
     TAP_RUN(test_alone);
     TAP_RUN(test_cut_off_stays_partial);
