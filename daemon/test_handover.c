@@ -1,4 +1,4 @@
-/* Members that join, that leave, and a swarm that splits: what moves in bulk, and what is
+/* Members that join, that leave, swarms that split and merge: what moves in bulk, and what is
  * forgotten. Daemons, stores and the core are the real ones. */
 #include "base/tap.h"
 #include "daemon/daemon_internal.h"
@@ -71,6 +71,113 @@ static void test_split(void)
     TAP_EQ(0, held(w, 0, &right));
     TAP_EQ(40, held(w, 0, &left));
     TAP_EQ(40, held(w, 3, &right));
+    crop_free(&left);
+    crop_free(&right);
+    world_free(w);
+}
+
+/* ---- a merge, while people write ---- */
+struct traffic {
+    struct world *w;
+    struct world_net *client;
+    struct post posts[160]; /* those of which a node said that they are stored */
+    uint32_t cnt, sent_cnt;
+};
+
+/* One message a minute, to a member of the inbox's swarm as the chain has it. */
+static void traffic_run(struct traffic *t, uint32_t minutes)
+{
+    struct world *w = t->w;
+    for (uint32_t i = 0; i < minutes; i++) {
+        struct post *p = &t->posts[t->cnt];
+        const uint32_t num_swarms = w->map.num_swarms;
+        const uint32_t swarm = t->sent_cnt % num_swarms;
+        const uint32_t node = num_swarms * (t->sent_cnt % 3) + swarm; /* not 7, which sleeps */
+        struct post_answer answer;
+        struct ses_hash inbox;
+        post_inbox(w, &inbox, num_swarms, swarm);
+        post_stranger(p, w, &inbox, 300, world_unix_ms(w));
+        post_send(w, t->client, node, p, 5000, NULL, &answer);
+        t->sent_cnt++;
+        if (answer.ok && answer.stored.state == SES_STORED) {
+            t->cnt++;
+        } else {
+            post_free(p);
+        }
+        world_run(w, 59000);
+    }
+}
+
+struct whole {
+    bool done;
+    struct ses_sum sum;
+};
+
+static void on_whole(void *cookie, const struct ses_segments_result *result)
+{
+    struct whole *whole = cookie;
+    SES_ASSERT(result->err == SES_OK);
+    *whole = (struct whole){.done = true, .sum = result->sum};
+}
+
+static bool whole_done(void *cookie)
+{
+    return ((const struct whole *)cookie)->done;
+}
+
+static void whole_of(struct world *w, uint32_t node, struct whole *out)
+{
+    const struct ses_view view = {.epoch = SES_EPOCH_LIVE, .swarm = 0, .num_swarms = 1};
+    *out = (struct whole){0};
+    TAP_ERR(SES_OK, ses_store_segments(w->nodes[node].store, &view, 0, on_whole, out));
+    TAP_MUST(world_until(w, whole_done, out, 10000));
+}
+
+static void test_merge(void)
+{
+    static struct traffic t;
+    struct whole first, other;
+    struct world *w = world_new(8, 2); /* W = 3 of 4, then 6 of 8 */
+    struct crop left, right;
+    t = (struct traffic){.w = w, .client = world_client(w, "192.0.2.1:1")};
+    world_run(w, 10000);
+    crop_make(&left, w, 200, 2, 0, world_unix_ms(w) - 7200000);
+    crop_make(&right, w, 40, 2, 1, world_unix_ms(w) - 7200000);
+    for (uint32_t i = 0; i < 8; i++) {
+        plant(w, i, i % 2 == 0 ? &left : &right);
+    }
+    traffic_run(&t, 50);
+    for (uint32_t i = 1; i < 8; i += 2) {
+        move(w, i, 0);
+    }
+    w->map.num_swarms = 1;
+    world_cut(w, 7, true); /* one sleeps through it */
+    world_advance_epoch(w);
+    traffic_run(&t, 60);
+    world_cut(w, 7, false);
+    world_advance_epoch(w); /* the grace epoch is over */
+    traffic_run(&t, 30);
+    world_run(w, 300000);
+    TAP_OK(t.cnt > t.sent_cnt - 5); /* a few find a node that has not heard of the merge */
+    whole_of(w, 0, &first);
+    for (uint32_t i = 0; i < 8; i++) {
+        TAP_OK(!is_partial(w, i));
+        TAP_EQ(200, held(w, i, &left));
+        TAP_EQ(40, held(w, i, &right));
+        TAP_EQ(0, stats(w, i)->foreign_dropped);
+        uint32_t stored = 0;
+        for (uint32_t k = 0; k < t.cnt; k++) {
+            stored += post_at(w, i, &t.posts[k]) ? 1 : 0;
+        }
+        TAP_EQ(t.cnt, stored);
+        whole_of(w, i, &other);
+        TAP_EQ(240 + t.cnt, other.sum.count);
+        TAP_EQ(first.sum.bytes, other.sum.bytes);
+        TAP_OK(ses_equal(&first.sum.hash, &other.sum.hash, 32));
+    }
+    for (uint32_t k = 0; k < t.cnt; k++) {
+        post_free(&t.posts[k]);
+    }
     crop_free(&left);
     crop_free(&right);
     world_free(w);
@@ -364,6 +471,7 @@ int main(void)
 {
     TAP_RUN(test_join_and_leave);
     TAP_RUN(test_split);
+    TAP_RUN(test_merge);
     TAP_RUN(test_bulk_liar_is_cut_off);
     TAP_RUN(test_bulk_ends);
     TAP_RUN(test_bulk_takes_half_an_epoch);
