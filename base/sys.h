@@ -18,6 +18,12 @@ void ses_free(void *p);
 /* Test hook: the n-th allocation from now on fails (0 = never), in this thread. */
 void ses_alloc_fail_at(uint64_t n);
 
+/* ---- files ---- */
+/* ERR_PERMISSION, and a note that says chmod, if the mode of this regular file has any bit of
+ * `others` (077, or 007 where a group may be meant to read it). */
+SES_CHECKED enum ses_err ses_secret_file_check(const char *path, unsigned others,
+                                               struct ses_note *note);
+
 /* ---- clock ---- */
 struct ses_clock {
     void *ctx;

@@ -1,4 +1,7 @@
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/tap.h"
 
@@ -81,6 +84,25 @@ static void test_random_system(void)
     ses_random_fill(ses_random_system(), NULL, 0);
 }
 
+static void test_secret_files(void)
+{
+    char path[] = "/tmp/ses-secret-XXXXXX";
+    struct ses_note note = {0};
+    const int fd = mkstemp(path);
+    TAP_MUST(fd >= 0);
+    TAP_ERR(SES_OK, ses_secret_file_check(path, 077, &note)); /* 0600 */
+    TAP_MUST(fchmod(fd, 0640) == 0);
+    TAP_ERR(SES_OK, ses_secret_file_check(path, 007, &note));
+    TAP_ERR(SES_ERR_PERMISSION, ses_secret_file_check(path, 077, &note));
+    TAP_OK(strstr(note.text, "chmod 600") != NULL && strstr(note.text, path) != NULL);
+    TAP_MUST(fchmod(fd, 0604) == 0);
+    TAP_ERR(SES_ERR_PERMISSION, ses_secret_file_check(path, 007, &note));
+    TAP_ERR(SES_OK, ses_secret_file_check("/dev/null", 077, &note)); /* no file with a secret */
+    TAP_ERR(SES_OK, ses_secret_file_check("/nonexistent/x", 077, &note));
+    close(fd);
+    unlink(path);
+}
+
 int main(void)
 {
     TAP_RUN(test_alloc);
@@ -88,5 +110,6 @@ int main(void)
     TAP_RUN(test_clock);
     TAP_RUN(test_random_below);
     TAP_RUN(test_random_system);
+    TAP_RUN(test_secret_files);
     return tap_done();
 }

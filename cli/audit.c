@@ -290,15 +290,16 @@ static const struct ses_config_key swarm_keys[] = {
 const struct cli_command cli_audit_commands[] = {
     {"audit record", "--header HEX --payload FILE", "ids of a record: payload_root, id, segment",
      "session audit record --header 0100...3b --payload message.bin", 0, 0, audit_record,
-     record_keys},
+     record_keys, CLI_NOTHING},
     {"audit swarm", "--id SESSIONID --num-swarms N", "which swarm serves an inbox",
-     "session audit swarm --id 07ab... --num-swarms 16", 0, 0, audit_swarm, swarm_keys},
+     "session audit swarm --id 07ab... --num-swarms 16", 0, 0, audit_swarm, swarm_keys,
+     CLI_NOTHING},
     {"audit epoch", "FILE", "membership and testers of the next epoch, recomputed",
      "session audit epoch epoch.json     with the rules and nodes before the transition:\n"
      "    {\"num_swarms\": 2, \"params\": {\"swarmTarget\": 5, \"testers\": 20,\n"
      "     \"rotatePerSwarmEpochs\": 24}, \"seed\": \"<64 hex digits>\",\n"
      "     \"nodes\": [{\"node_id\": \"<40 hex digits>\", \"owner\": \"<40 hex digits>\",\n"
      "                \"status\": \"active\", \"swarm\": 0}]}     (swarm null: none)",
-     1, 1, audit_epoch, NULL},
+     1, 1, audit_epoch, NULL, CLI_NOTHING},
     {0},
 };

@@ -352,8 +352,8 @@ static enum ses_err audit_proof(struct cli *cli)
 
 const struct cli_command cli_audit_forest_commands[] = {
     {"audit forest", "FILE", "root and segments of a set of leaves, recomputed",
-     "session audit forest leaves.json", 1, 1, audit_forest, NULL},
+     "session audit forest leaves.json", 1, 1, audit_forest, NULL, CLI_NOTHING},
     {"audit proof", "FILE", "check a proof about a committed root (exit code 4: refused)",
-     "session audit proof proof.json", 1, 1, audit_proof, NULL},
+     "session audit proof proof.json", 1, 1, audit_proof, NULL, CLI_NOTHING},
     {0},
 };

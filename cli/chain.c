@@ -255,15 +255,16 @@ static const struct ses_config_key owner_keys[] = {
 };
 
 const struct cli_command cli_chain_commands[] = {
-    {"nodes", "", "list the service nodes", "session nodes", 0, 0, chain_nodes, NULL},
+    {"nodes", "", "list the service nodes", "session nodes", 0, 0, chain_nodes, NULL, CLI_CHAIN},
     {"swarm", "[NUMBER]", "members of a swarm, or of the one that serves --inbox",
-     "session swarm --inbox 07ab...", 0, 1, chain_swarm, swarm_keys},
+     "session swarm --inbox 07ab...", 0, 1, chain_swarm, swarm_keys, CLI_CHAIN},
     {"epoch", "[N]", "the record of an epoch (default: the current one)", "session epoch 12", 0, 1,
-     chain_epoch, NULL},
+     chain_epoch, NULL, CLI_CHAIN},
     {"balance", "[ACCOUNT]", "an account's balance (default: your own)", "session balance LUX-...",
-     0, 1, chain_balance, owner_keys},
+     0, 1, chain_balance, owner_keys, CLI_BOTH},
     {"transfer", "ACCOUNT AMOUNT", "send LUX to an account", "session transfer LUX-... 12.5", 2, 2,
-     chain_transfer, owner_keys},
-    {"tx", "ID", "a transaction in an accepted block", "session tx 4f0c...", 1, 1, chain_tx, NULL},
+     chain_transfer, owner_keys, CLI_BOTH},
+    {"tx", "ID", "a transaction in an accepted block", "session tx 4f0c...", 1, 1, chain_tx, NULL,
+     CLI_CHAIN},
     {0},
 };

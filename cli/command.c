@@ -11,13 +11,21 @@ static const struct cli_command *const tables[] = {
     cli_audit_forest_commands, cli_file_commands,    cli_devnet_commands,
 };
 
-static const struct ses_config_key common_keys[] = {
+/* Each set belongs to what a command needs. */
+static const struct ses_config_key chain_keys[] = {
     {"chain", NULL, "URL[,URL...] of the chain's JSON-RPC", false},
+    {0},
+};
+static const struct ses_config_key person_keys[] = {
     {"profile", NULL, "directory of this person's data (default ~/.local/share/session)", false},
     {"passphrase-file", NULL, "file whose first line is the passphrase", false},
     {"no-passphrase", "false", "the identity is stored in the clear", true},
+    {0},
+};
+static const struct ses_config_key common_keys[] = {
     {"json", "false", "print one JSON object", true},
     {"help", "false", "print this help", true},
+    {0},
 };
 
 /* How many of argv[1..] the words of `command` match; 0 if they do not. */
@@ -76,18 +84,23 @@ static void help_one(const struct cli_command *command, const struct ses_config_
     ses_config_help(keys);
 }
 
-static size_t keys_collect(struct ses_config_key keys[KEYS_MAX], const struct cli_command *command)
+static void keys_add(struct ses_config_key keys[KEYS_MAX], size_t *cnt,
+                     const struct ses_config_key *more)
+{
+    for (const struct ses_config_key *k = more; k != NULL && k->name != NULL; k++) {
+        SES_ASSERT(*cnt + 1 < KEYS_MAX);
+        keys[(*cnt)++] = *k;
+    }
+    keys[*cnt] = (struct ses_config_key){0};
+}
+
+static void keys_collect(struct ses_config_key keys[KEYS_MAX], const struct cli_command *command)
 {
     size_t cnt = 0;
-    for (const struct ses_config_key *k = command->keys; k != NULL && k->name != NULL; k++) {
-        SES_ASSERT(cnt + SES_COUNT(common_keys) + 1 < KEYS_MAX);
-        keys[cnt++] = *k;
-    }
-    for (size_t i = 0; i < SES_COUNT(common_keys); i++) {
-        keys[cnt++] = common_keys[i];
-    }
-    keys[cnt] = (struct ses_config_key){0};
-    return cnt;
+    keys_add(keys, &cnt, command->keys);
+    keys_add(keys, &cnt, (command->needs & CLI_CHAIN) != 0 ? chain_keys : NULL);
+    keys_add(keys, &cnt, (command->needs & CLI_PERSON) != 0 ? person_keys : NULL);
+    keys_add(keys, &cnt, common_keys);
 }
 
 /* `argv` keeps its first word and loses the command's: what is left are options and arguments. */

@@ -95,9 +95,9 @@ static enum ses_err check_empty(struct cli *cli, const struct devnet *net)
     bool empty = true;
     DIR *dir = opendir(net->dir);
     if (dir == NULL) {
-        return errno == ENOENT ? SES_OK
-                               : cli_fail(cli, SES_ERR_IO, "cannot open %.200s: %s", net->dir,
-                                          strerror(errno));
+        return errno == ENOENT
+                   ? SES_OK
+                   : cli_fail(cli, SES_ERR_IO, "cannot open %.200s: %s", net->dir, strerror(errno));
     }
     for (const struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
         empty &= strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
@@ -118,8 +118,7 @@ static enum ses_err owner_new(struct cli *cli, const char *path, struct ses_acco
     struct ses_identity *owner = NULL;
     SES_TRY(ses_identity_generate(&owner, ses_random_system()));
     *account = owner->account;
-    const enum ses_err err = ses_vault_file_write(path, SES_VAULT_IDENTITY, owner->seed,
-                                                  sizeof owner->seed, NULL, false, &cli->note);
+    const enum ses_err err = ses_identity_file_write(path, owner, NULL, false, &cli->note);
     ses_identity_free(owner);
     return err;
 }
@@ -594,9 +593,10 @@ static const struct ses_config_key down_keys[] = {
 
 const struct cli_command cli_devnet_commands[] = {
     {"devnet up", "", "start a whole network on this machine", "session devnet up --nodes 12", 0, 0,
-     devnet_up, up_keys},
-    {"devnet status", "", "what runs", "session devnet status", 0, 0, devnet_status, dir_keys},
+     devnet_up, up_keys, CLI_NOTHING},
+    {"devnet status", "", "what runs", "session devnet status", 0, 0, devnet_status, dir_keys,
+     CLI_NOTHING},
     {"devnet down", "", "stop it and remove its data", "session devnet down", 0, 0, devnet_down,
-     down_keys},
+     down_keys, CLI_NOTHING},
     {0},
 };

@@ -209,8 +209,9 @@ static const struct ses_config_key open_keys[] = {
 
 const struct cli_command cli_file_commands[] = {
     {"seal", "--to CARD --in F --out F", "seal a file to somebody's card, offline",
-     "session seal --to bob.card --in plan.pdf --out plan.sealed", 0, 0, file_seal, seal_keys},
+     "session seal --to bob.card --in plan.pdf --out plan.sealed", 0, 0, file_seal, seal_keys,
+     CLI_PERSON},
     {"open", "--in F --out F", "open a sealed file", "session open --in plan.sealed --out plan.pdf",
-     0, 0, file_open, open_keys},
+     0, 0, file_open, open_keys, CLI_PERSON},
     {0},
 };

@@ -7,12 +7,13 @@
 
 static enum ses_err id_print(struct cli *cli, const char *headline)
 {
-    char id[SES_CLIENT_ID_TEXT];
-    SES_TRY(cli_client_err(cli, ses_client_id(cli->client, id, &cli->why)));
-    const struct ses_identity *identity = NULL;
-    SES_TRY(cli_client_err(cli, (int)ses_client_identity(cli->client, &identity, &cli->why)));
+    struct ses_session_id owner;
+    struct ses_account payer;
+    SES_TRY(ses_client_owner(cli->client, &owner, &payer, &cli->note));
+    char id[SES_SESSION_ID_TEXT];
     char account[SES_ID_TEXT_MAX];
-    ses_account_text(account, &identity->account);
+    ses_session_id_text(id, &owner);
+    ses_account_text(account, &payer);
     if (!cli->json) {
         printf("%s%s\n", headline, id);
     }
@@ -167,12 +168,13 @@ static const struct ses_config_key card_keys[] = {
 
 const struct cli_command cli_id_commands[] = {
     {"id new", "", "make an identity and publish its card", "session id new --name Alice", 0, 0,
-     id_new, name_keys},
-    {"id show", "", "print the Session ID", "session id show", 0, 0, id_show, NULL},
+     id_new, name_keys, CLI_BOTH},
+    {"id show", "", "print the Session ID", "session id show", 0, 0, id_show, NULL, CLI_PERSON},
     {"id restore", "FILE", "restore an identity from its recovery phrase (- to type it)",
-     "session id restore -", 1, 1, id_restore, name_keys},
-    {"id export", "", "print the recovery phrase", "session id export", 0, 0, id_export, NULL},
+     "session id restore -", 1, 1, id_restore, name_keys, CLI_BOTH},
+    {"id export", "", "print the recovery phrase", "session id export", 0, 0, id_export, NULL,
+     CLI_PERSON},
     {"id card", "", "publish, write or import a contact card", "session id card --out alice.card",
-     0, 0, id_card, card_keys},
+     0, 0, id_card, card_keys, CLI_BOTH},
     {0},
 };

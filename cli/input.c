@@ -91,7 +91,7 @@ static enum ses_err sync_folder(const char *path)
     folder[len] = 0;
     const int fd = open(len > 0 ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     SES_REQUIRE(fd >= 0, errno == EACCES ? SES_OK : SES_ERR_IO); /* may write, may not read */
-    const bool ok = fsync(fd) == 0 || errno == EINVAL; /* some file systems cannot */
+    const bool ok = fsync(fd) == 0 || errno == EINVAL;           /* some file systems cannot */
     close(fd);
     return ok ? SES_OK : SES_ERR_IO;
 }
@@ -178,6 +178,9 @@ static enum ses_err read_line_hidden(struct cli *cli, const char *prompt, char *
 static enum ses_err passphrase_from_file(struct cli *cli, const char *path, char *out)
 {
     struct ses_buf text = {0};
+    if (strcmp(path, "-") != 0) {
+        SES_TRY(ses_secret_file_check(path, 007, &cli->note));
+    }
     enum ses_err err = cli_read_file(cli, path, PASSPHRASE_MAX - 1, &text);
     if (err == SES_OK) {
         size_t len = 0;

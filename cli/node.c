@@ -128,12 +128,12 @@ static const struct ses_config_key owner_keys[] = {OWNER_KEY, {0}};
 const struct cli_command cli_node_commands[] = {
     {"node register", "", "bond stake and register a service node",
      "session node register --request /var/lib/sessiond/registration.json --stake 100", 0, 0,
-     node_register, register_keys},
+     node_register, register_keys, CLI_BOTH},
     {"node topup", "NODEID AMOUNT", "raise a node's stake", "session node topup NodeID-... 50", 2,
-     2, node_topup, owner_keys},
+     2, node_topup, owner_keys, CLI_BOTH},
     {"node decommission", "NODEID", "take a node out; the stake comes back after unbonding",
-     "session node decommission NodeID-...", 1, 1, node_decommission, owner_keys},
+     "session node decommission NodeID-...", 1, 1, node_decommission, owner_keys, CLI_BOTH},
     {"node status", "NODEID", "what the chain says of a node", "session node status NodeID-...", 1,
-     1, cli_node_status, NULL},
+     1, cli_node_status, NULL, CLI_CHAIN},
     {0},
 };

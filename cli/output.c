@@ -5,7 +5,6 @@
 #include <time.h>
 #include <unistd.h>
 
-
 enum ses_err cli_fail(struct cli *cli, enum ses_err err, const char *format, ...)
 {
     va_list args;

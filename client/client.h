@@ -47,16 +47,29 @@ SES_CHECKED enum ses_err ses_receipts_read(const struct ses_client *client,
                                            void *cookie, struct ses_note *note);
 
 /* ---- secrets in files, mode 0600, written to a temporary file, synced, renamed ---- */
-/* Vault file with `secret`; `passphrase` NULL or "": unencrypted, marked so. ERR_EXISTS unless
- * `replace`. */
+/* Vault file with `secret` and `shown` (NULL: nothing) in the clear; `passphrase` NULL or "":
+ * unencrypted, marked so. ERR_EXISTS unless `replace`. */
 SES_CHECKED enum ses_err ses_vault_file_write(const char *path, enum ses_vault_kind kind,
                                               const void *secret, size_t len,
-                                              const char *passphrase, bool replace,
-                                              struct ses_note *note);
+                                              const struct ses_part *shown, const char *passphrase,
+                                              bool replace, struct ses_note *note);
 /* *len in: capacity, out: length. ERR_NOT_FOUND; ERR_PERMISSION if others may read the file;
  * ERR_INVALID if a passphrase is needed and none is given; ERR_PASSPHRASE. */
 SES_CHECKED enum ses_err ses_vault_file_read(const char *path, enum ses_vault_kind kind,
                                              void *secret, size_t *len, const char *passphrase,
                                              struct ses_note *note);
+
+/* What an identity file shows of its owner without a passphrase; ERR_NOT_FOUND if it does not. */
+SES_CHECKED enum ses_err ses_identity_file_shown(const char *path, struct ses_session_id *id,
+                                                 struct ses_account *account,
+                                                 struct ses_note *note);
+/* A new identity file. */
+SES_CHECKED enum ses_err ses_identity_file_write(const char *path,
+                                                 const struct ses_identity *identity,
+                                                 const char *passphrase, bool replace,
+                                                 struct ses_note *note);
+/* Who owns the profile: from the file if that shows it, else it is unlocked. */
+SES_CHECKED enum ses_err ses_client_owner(struct ses_client *client, struct ses_session_id *id,
+                                          struct ses_account *account, struct ses_note *note);
 
 #endif

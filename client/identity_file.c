@@ -33,7 +33,7 @@ static enum ses_err ask_passphrase(struct ses_client *c, enum ses_client_ask ask
     return SES_OK;
 }
 
-static enum ses_err write_identity(struct ses_client *c, const uint8_t seed[SEED_BYTES],
+static enum ses_err write_identity(struct ses_client *c, const struct ses_identity *identity,
                                    const char *passphrase, bool replace, struct ses_note *note)
 {
     char path[SES_PATH_MAX];
@@ -53,8 +53,7 @@ static enum ses_err write_identity(struct ses_client *c, const uint8_t seed[SEED
     /* under the profile's lock: two processes creating at once must not overwrite each other */
     enum ses_err err = ses_client_begin(c, note);
     if (err == SES_OK) {
-        err = ses_vault_file_write(path, SES_VAULT_IDENTITY, seed, SEED_BYTES, passphrase, replace,
-                                   note);
+        err = ses_identity_file_write(path, identity, passphrase, replace, note);
         ses_client_abort(c);
     }
     ses_secret_free(asked);
@@ -66,7 +65,7 @@ static enum ses_err create(struct ses_client *c, const uint8_t seed[SEED_BYTES],
 {
     struct ses_identity *identity = NULL;
     SES_TRY(ses_identity_new(&identity, seed));
-    const enum ses_err err = write_identity(c, seed, passphrase, false, note);
+    const enum ses_err err = write_identity(c, identity, passphrase, false, note);
     if (err != SES_OK) {
         ses_identity_free(identity);
         return err;
@@ -123,6 +122,28 @@ static enum ses_err read_identity(struct ses_client *c, const char *path, uint8_
     return ses_identity_new(&c->identity, seed);
 }
 
+/* The file was made by whoever had the seed: its owner did not write another name on it. */
+static enum ses_err check_shown(struct ses_client *c, const char *path, struct ses_note *note)
+{
+    struct ses_session_id id;
+    struct ses_account account;
+    struct ses_note ignored = {0};
+    const enum ses_err err = ses_identity_file_shown(path, &id, &account, &ignored);
+    if (err == SES_ERR_NOT_FOUND) {
+        return SES_OK; /* a file that shows nothing */
+    }
+    if (err != SES_OK || memcmp(id.bytes, c->identity->id.bytes, sizeof id.bytes) != 0 ||
+        memcmp(account.bytes, c->identity->account.bytes, sizeof account.bytes) != 0) {
+        ses_note_set(note,
+                     "%s shows another Session ID than the one that it holds: restore it "
+                     "from the recovery phrase",
+                     path);
+        ses_client_lock(c);
+        return SES_ERR_MALFORMED;
+    }
+    return SES_OK;
+}
+
 static enum ses_err unlock(struct ses_client *c, const char *passphrase, struct ses_note *note)
 {
     char path[SES_PATH_MAX];
@@ -146,7 +167,7 @@ static enum ses_err unlock(struct ses_client *c, const char *passphrase, struct 
                      : read_identity(c, path, seed, encrypted ? passphrase : NULL, note);
     ses_secret_free(seed);
     ses_secret_free(asked);
-    return err;
+    return err == SES_OK ? check_shown(c, path, note) : err;
 }
 
 enum ses_err ses_client_need_identity(struct ses_client *c, struct ses_note *note)
@@ -192,7 +213,7 @@ int ses_client_set_passphrase(struct ses_client *c, const char *passphrase,
         ses_note_set(&n, "the new passphrase is missing (\"\" stores the identity unencrypted)");
         err = SES_ERR_INVALID;
     } else {
-        err = write_identity(c, c->identity->seed, passphrase, true, &n);
+        err = write_identity(c, c->identity, passphrase, true, &n);
     }
     return ses_client_result(err, &n, note);
 }
@@ -219,13 +240,32 @@ int ses_client_has_identity(struct ses_client *c, int *encrypted)
     return 1;
 }
 
+enum ses_err ses_client_owner(struct ses_client *c, struct ses_session_id *id,
+                              struct ses_account *account, struct ses_note *note)
+{
+    char path[SES_PATH_MAX];
+    SES_TRY(ses_client_path(c, IDENTITY_FILE, path, note));
+    if (c->identity == NULL && ses_client_has_identity(c, NULL)) {
+        const enum ses_err err = ses_identity_file_shown(path, id, account, note);
+        if (err == SES_OK || err == SES_ERR_PERMISSION) {
+            return err;
+        }
+    }
+    SES_TRY(unlock(c, NULL, note));
+    *id = c->identity->id;
+    *account = c->identity->account;
+    return SES_OK;
+}
+
 int ses_client_id(struct ses_client *c, char *out, struct ses_client_note *note)
 {
     struct ses_note n = {0};
+    struct ses_session_id id;
+    struct ses_account account;
     memset(out, 0, SES_CLIENT_ID_TEXT);
-    const enum ses_err err = unlock(c, NULL, &n);
+    const enum ses_err err = ses_client_owner(c, &id, &account, &n);
     if (err == SES_OK) {
-        ses_session_id_text(out, &c->identity->id);
+        ses_session_id_text(out, &id);
     }
     return ses_client_result(err, &n, note);
 }

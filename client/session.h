@@ -78,7 +78,7 @@ enum ses_client_err {
     SES_CLIENT_WORK = 83,        /* the swarm wants more proof of work than we may spend */
     SES_CLIENT_RATE = 84,        /* too many requests: wait */
     SES_CLIENT_UNAUTHORISED = 85,
-    SES_CLIENT_DISK_LOW = 86,   /* the nodes' disks are full */
+    SES_CLIENT_DISK_LOW = 86,    /* the nodes' disks are full */
     SES_CLIENT_UNAVAILABLE = 87, /* the nodes cannot serve this now */
     SES_CLIENT_STRANGERS = 88    /* the recipient's inbox takes no more from strangers */
 };
@@ -151,7 +151,8 @@ SES_CLIENT_API SES_CLIENT_CHECKED int ses_client_set_passphrase(struct ses_clien
                                                                 struct ses_client_note *note);
 /* 1 if the profile holds an identity; 1 in *encrypted (may be NULL) if it needs a passphrase. */
 SES_CLIENT_API int ses_client_has_identity(struct ses_client *client, int *encrypted);
-/* The own Session ID (unlocks). `out` holds SES_CLIENT_ID_TEXT characters. */
+/* The own Session ID, from what the identity file shows without a passphrase (one that shows
+ * nothing is unlocked). `out` holds SES_CLIENT_ID_TEXT characters. */
 SES_CLIENT_API SES_CLIENT_CHECKED int ses_client_id(struct ses_client *client, char *out,
                                                     struct ses_client_note *note);
 /* The recovery phrase (unlocks): whoever has it owns the identity. `out` holds

@@ -95,14 +95,20 @@ static void test_passphrase(void)
     c = open_profile("secret", &asked);
     RC(1, ses_client_has_identity(c, &encrypted));
     TAP_OK(encrypted);
+    char phrase[SES_CLIENT_PHRASE_TEXT];
+    RC(0, ses_client_id(c, id, &note)); /* public: nobody is asked */
+    TAP_EQ(1, asked.cnt);
     asked.answer = "wrong";
-    RC(SES_CLIENT_PASSPHRASE, ses_client_id(c, id, &note));
+    RC(SES_CLIENT_PASSPHRASE, ses_client_export_phrase(c, phrase, &note));
     TAP_EQ(SES_CLIENT_ASK_UNLOCK, asked.last);
     TAP_OK(strstr(note.text, "wrong") != NULL && strstr(note.text, "horse") == NULL);
     asked.answer = NULL;
-    RC(SES_CLIENT_PASSPHRASE, ses_client_id(c, id, &note));
+    RC(SES_CLIENT_PASSPHRASE, ses_client_export_phrase(c, phrase, &note));
     RC(SES_CLIENT_PASSPHRASE, ses_client_set_passphrase(c, "", &note));
     RC(0, ses_client_unlock(c, "correct horse", &note));
+    char unlocked[SES_CLIENT_ID_TEXT];
+    RC(0, ses_client_id(c, unlocked, &note));
+    TAP_TEXT(id, unlocked);
     RC(0, ses_client_set_passphrase(c, "", &note));
     ses_client_lock(c);
     RC(0, ses_client_id(c, id, &note)); /* unencrypted now: nobody is asked */
@@ -158,6 +164,34 @@ static void test_open_to_others_is_refused(void)
     ses_client_close(c);
 }
 
+/* A file that shows nothing is unlocked for its ID; one that shows a wrong one does not unlock. */
+static void test_shown_id(void)
+{
+    char path[SES_PATH_MAX];
+    char id[SES_CLIENT_ID_TEXT];
+    char again[SES_CLIENT_ID_TEXT];
+    struct ses_note n = {0};
+    struct asked asked = {.answer = "p"};
+    struct ses_client *c = open_profile("shown", &asked);
+    RC(0, ses_client_create(c, "", &note));
+    RC(0, ses_client_id(c, id, &note));
+    TAP_MUST(ses_client_path(c, "identity", path, NULL) == SES_OK);
+    TAP_MUST(ses_vault_file_write(path, SES_VAULT_IDENTITY, c->identity->seed, 32, NULL, "p", true,
+                                  &n) == SES_OK);
+    ses_client_lock(c);
+    RC(0, ses_client_id(c, again, &note));
+    TAP_EQ(1, asked.cnt);
+    TAP_TEXT(id, again);
+    uint8_t foreign[53] = {7};
+    const struct ses_part shown = SES_PART(foreign, sizeof foreign);
+    TAP_MUST(ses_vault_file_write(path, SES_VAULT_IDENTITY, c->identity->seed, 32, &shown, NULL,
+                                  true, &n) == SES_OK);
+    ses_client_lock(c);
+    RC(SES_CLIENT_MALFORMED, ses_client_unlock(c, NULL, &note));
+    TAP_OK(strstr(note.text, "another Session ID") != NULL && c->identity == NULL);
+    ses_client_close(c);
+}
+
 static void test_vault_kinds(void)
 {
     char path[SES_PATH_MAX];
@@ -165,9 +199,9 @@ static void test_vault_kinds(void)
     size_t len = sizeof secret;
     struct ses_note n = {0};
     TAP_MUST(ses_path_join(path, root, "node.key", NULL) == SES_OK);
-    TAP_ERR(SES_OK, ses_vault_file_write(path, SES_VAULT_NODE, "secret", 6, NULL, false, &n));
+    TAP_ERR(SES_OK, ses_vault_file_write(path, SES_VAULT_NODE, "secret", 6, NULL, NULL, false, &n));
     TAP_ERR(SES_ERR_EXISTS,
-            ses_vault_file_write(path, SES_VAULT_NODE, "other!", 6, NULL, false, &n));
+            ses_vault_file_write(path, SES_VAULT_NODE, "other!", 6, NULL, NULL, false, &n));
     TAP_OK(ses_vault_file_read(path, SES_VAULT_IDENTITY, secret, &len, NULL, &n) != SES_OK);
     len = sizeof secret;
     TAP_ERR(SES_OK, ses_vault_file_read(path, SES_VAULT_NODE, secret, &len, NULL, &n));
@@ -405,6 +439,7 @@ int main(void)
     TAP_RUN(test_nobody_to_ask);
     TAP_RUN(test_phrase);
     TAP_RUN(test_open_to_others_is_refused);
+    TAP_RUN(test_shown_id);
     TAP_RUN(test_vault_kinds);
     TAP_RUN(test_bad_config);
     TAP_RUN(test_ids);

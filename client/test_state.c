@@ -115,11 +115,10 @@ static void test_refusal_notes(void)
     r.time_ms = NOW_MS - 3000;
     ses_refusal_note(&note, &r, NOW_MS);
     TAP_OK(strstr(note.text, "3 s ahead") != NULL);
-    static const enum ses_err all[] = {
-        SES_ERR_WRONG_SWARM, SES_ERR_QUOTA,        SES_ERR_WORK,
-        SES_ERR_RATE,        SES_ERR_TOO_LARGE,    SES_ERR_DISK_LOW,
-        SES_ERR_UNAVAILABLE, SES_ERR_UNAUTHORISED, SES_ERR_MALFORMED,
-        SES_ERR_STRANGERS};
+    static const enum ses_err all[] = {SES_ERR_WRONG_SWARM, SES_ERR_QUOTA,        SES_ERR_WORK,
+                                       SES_ERR_RATE,        SES_ERR_TOO_LARGE,    SES_ERR_DISK_LOW,
+                                       SES_ERR_UNAVAILABLE, SES_ERR_UNAUTHORISED, SES_ERR_MALFORMED,
+                                       SES_ERR_STRANGERS};
     for (size_t i = 0; i < SES_COUNT(all); i++) {
         r.status = all[i];
         memset(&note, 0, sizeof note);

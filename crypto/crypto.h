@@ -343,12 +343,19 @@ void ses_phrase_encode(char *out, const uint8_t seed[32]);
 SES_CHECKED enum ses_err ses_phrase_decode(uint8_t seed[32], const char *text);
 
 /* A secret in a file: magic, version, kind, Argon2id parameters, salt, nonce, ciphertext
- * (docs/protocol.md). `passphrase` NULL stores it in the clear, marked so. */
+ * (docs/protocol.md). `passphrase` NULL stores it in the clear, marked so. `shown` (NULL: nothing)
+ * can be read without it. */
 enum ses_vault_kind { SES_VAULT_IDENTITY = 1, SES_VAULT_NODE = 2 };
 #define SES_VAULT_SECRET_MAX 4096u
+#define SES_VAULT_SHOWN_MAX 128u
 SES_CHECKED enum ses_err ses_vault_seal(struct ses_buf *out, enum ses_vault_kind kind,
-                                        const void *secret, size_t len, const char *passphrase,
+                                        const void *secret, size_t len,
+                                        const struct ses_part *shown, const char *passphrase,
                                         const struct ses_random *random);
+/* What a vault shows without its passphrase, a view into `file`. Whoever can write the file can put
+ * anything there: authentic only after ses_vault_open. ERR_NOT_FOUND if it shows nothing. */
+SES_CHECKED enum ses_err ses_vault_shown(struct ses_part *shown, enum ses_vault_kind kind,
+                                         const void *file, size_t file_len);
 /* *len in: capacity, out: length. SES_ERR_PASSPHRASE; SES_ERR_INVALID if a passphrase is needed and
  * none is given; SES_ERR_CHECKSUM for a damaged file without passphrase; SES_ERR_MALFORMED also for
  * a file of another kind; SES_ERR_TOO_LARGE for an absurd cost or a secret that does not fit. At

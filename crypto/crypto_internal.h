@@ -118,7 +118,8 @@ struct ses_vault_cost {
     uint64_t memory_bytes;
 };
 SES_CHECKED enum ses_err ses_vault_seal_cost(struct ses_buf *out, enum ses_vault_kind kind,
-                                             const void *secret, size_t len, const char *passphrase,
+                                             const void *secret, size_t len,
+                                             const struct ses_part *shown, const char *passphrase,
                                              const struct ses_vault_cost *cost,
                                              const struct ses_random *random);
 

@@ -8,7 +8,7 @@ static const struct ses_vault_cost CHEAP = {.passes = 1, .memory_bytes = 8192};
 static struct ses_buf sealed(const void *secret, size_t len, const char *passphrase)
 {
     struct ses_buf file = {0};
-    TAP_MUST(ses_vault_seal_cost(&file, SES_VAULT_IDENTITY, secret, len, passphrase, &CHEAP,
+    TAP_MUST(ses_vault_seal_cost(&file, SES_VAULT_IDENTITY, secret, len, NULL, passphrase, &CHEAP,
                                  tap_random()) == SES_OK);
     return file;
 }
@@ -48,6 +48,46 @@ static void test_roundtrip(void)
     }
 }
 
+/* Shown without the passphrase, and part of what the passphrase authenticates. */
+static void test_shown(void)
+{
+    for (unsigned locked = 0; locked < 2; locked++) {
+        const char *passphrase = locked != 0 ? "p" : NULL;
+        const enum ses_err damaged = locked != 0 ? SES_ERR_PASSPHRASE : SES_ERR_CHECKSUM;
+        const struct ses_part id = SES_PART("public", 6);
+        struct ses_part shown;
+        struct ses_buf file = {0};
+        uint8_t got[32];
+        size_t len = sizeof got;
+        TAP_MUST(ses_vault_seal_cost(&file, SES_VAULT_IDENTITY, "secret", 6, &id, passphrase,
+                                     &CHEAP, tap_random()) == SES_OK);
+        TAP_ERR(SES_OK, ses_vault_shown(&shown, SES_VAULT_IDENTITY, file.bytes, file.len));
+        TAP_EQ(6, shown.len);
+        TAP_BYTES("public", shown.bytes, 6);
+        TAP_ERR(SES_ERR_MALFORMED, ses_vault_shown(&shown, SES_VAULT_NODE, file.bytes, file.len));
+        TAP_ERR(SES_ERR_TRUNCATED, ses_vault_shown(&shown, SES_VAULT_IDENTITY, file.bytes, 69));
+        TAP_ERR(SES_OK,
+                ses_vault_open(got, &len, SES_VAULT_IDENTITY, file.bytes, file.len, passphrase));
+        TAP_EQ(6, len);
+        TAP_BYTES("secret", got, 6);
+        file.bytes[64] ^= 1; /* another name on the same secret */
+        len = sizeof got;
+        TAP_ERR(damaged,
+                ses_vault_open(got, &len, SES_VAULT_IDENTITY, file.bytes, file.len, passphrase));
+        file.bytes[64] ^= 1;
+        file.bytes[8] = 1; /* version 1 shows nothing */
+        TAP_ERR(SES_ERR_MALFORMED,
+                ses_vault_shown(&shown, SES_VAULT_IDENTITY, file.bytes, file.len));
+        ses_buf_free(&file);
+    }
+    struct ses_part shown;
+    struct ses_buf plain = sealed("secret", 6, NULL);
+    TAP_ERR(SES_ERR_NOT_FOUND, ses_vault_shown(&shown, SES_VAULT_IDENTITY, plain.bytes, plain.len));
+    plain.bytes[8] = 2; /* version 2 shows something */
+    TAP_ERR(SES_ERR_MALFORMED, ses_vault_shown(&shown, SES_VAULT_IDENTITY, plain.bytes, plain.len));
+    ses_buf_free(&plain);
+}
+
 /* The cost that is used for people, once. */
 static void test_default_cost(void)
 {
@@ -55,8 +95,8 @@ static void test_default_cost(void)
     uint8_t got[32];
     size_t len = sizeof got;
     TAP_ERR(SES_OK, ses_buf_append(&file, "kept", 4)); /* sealing appends */
-    TAP_MUST(ses_vault_seal(&file, SES_VAULT_NODE, "0123456789abcdef", 16, "pass", tap_random()) ==
-             SES_OK);
+    TAP_MUST(ses_vault_seal(&file, SES_VAULT_NODE, "0123456789abcdef", 16, NULL, "pass",
+                            tap_random()) == SES_OK);
     TAP_BYTES("keptSESVAULT\1\2\1", file.bytes, 15);
     TAP_ERR(SES_OK,
             ses_vault_open(got, &len, SES_VAULT_NODE, file.bytes + 4, file.len - 4, "pass"));
@@ -119,8 +159,8 @@ static void test_absurd_cost(void)
         ses_put_u32(file.bytes + 12, absurd[i].passes);
         ses_put_u64(file.bytes + 16, absurd[i].memory_bytes);
         TAP_ERR(SES_ERR_TOO_LARGE, open_file(&file, "p", got, &len));
-        TAP_ERR(SES_ERR_INVALID,
-                ses_vault_seal_cost(&none, SES_VAULT_NODE, "x", 1, "p", &absurd[i], tap_random()));
+        TAP_ERR(SES_ERR_INVALID, ses_vault_seal_cost(&none, SES_VAULT_NODE, "x", 1, NULL, "p",
+                                                     &absurd[i], tap_random()));
     }
     ses_put_u32(file.bytes + 12, 2); /* allowed, but not what it was sealed with */
     ses_put_u64(file.bytes + 16, 8192);
@@ -135,13 +175,14 @@ static void test_refuses(void)
     uint8_t got[64];
     size_t len;
     TAP_ERR(SES_ERR_TOO_LARGE,
-            ses_vault_seal(&file, SES_VAULT_NODE, secret, sizeof secret, NULL, tap_random()));
+            ses_vault_seal(&file, SES_VAULT_NODE, secret, sizeof secret, NULL, NULL, tap_random()));
     TAP_ERR(SES_ERR_TOO_LARGE,
-            ses_vault_seal(&file, SES_VAULT_NODE, secret, 0, NULL, tap_random()));
-    TAP_ERR(SES_ERR_INVALID, ses_vault_seal(&file, SES_VAULT_NODE, secret, 1, "", tap_random()));
+            ses_vault_seal(&file, SES_VAULT_NODE, secret, 0, NULL, NULL, tap_random()));
+    TAP_ERR(SES_ERR_INVALID,
+            ses_vault_seal(&file, SES_VAULT_NODE, secret, 1, NULL, "", tap_random()));
     TAP_EQ(0, file.len);
     file = sealed("0123456789", 10, NULL);
-    file.bytes[8] = 2;
+    file.bytes[8] = 3;
     TAP_ERR(SES_ERR_VERSION, open_file(&file, NULL, got, &len));
     file.bytes[8] = 1;
     file.bytes[10] = 2;
@@ -160,7 +201,7 @@ static void test_no_memory(void)
     struct ses_buf file = {0};
     ses_alloc_fail_at(1);
     TAP_ERR(SES_ERR_MEMORY,
-            ses_vault_seal_cost(&file, SES_VAULT_NODE, "x", 1, "p", &CHEAP, tap_random()));
+            ses_vault_seal_cost(&file, SES_VAULT_NODE, "x", 1, NULL, "p", &CHEAP, tap_random()));
     ses_alloc_fail_at(0);
     TAP_EQ(0, file.len);
     ses_buf_free(&file);
@@ -172,6 +213,7 @@ int main(void)
         return 1;
     }
     TAP_RUN(test_roundtrip);
+    TAP_RUN(test_shown);
     TAP_RUN(test_default_cost);
     TAP_RUN(test_clear_is_clear);
     TAP_RUN(test_damage);

@@ -15,6 +15,7 @@ enum ses_err ses_passphrase_read(char **out, const struct settings *s, struct se
     if (s->passphrase_file == NULL) {
         return SES_OK;
     }
+    SES_TRY(ses_secret_file_check(s->passphrase_file, 007, note));
     enum ses_err err = ses_file_read(s->passphrase_file, PASSPHRASE_MAX, &text);
     if (err != SES_OK) {
         ses_note_set(note, "cannot read passphrase-file %.300s: %s", s->passphrase_file,
@@ -60,8 +61,8 @@ enum ses_err ses_node_keys_create(const struct settings *s, const char *passphra
     struct node_secret *secret = ses_secret_alloc(sizeof *secret);
     SES_REQUIRE(secret != NULL, SES_ERR_MEMORY);
     ses_random_fill(ses_random_system(), secret, sizeof *secret);
-    enum ses_err err = ses_vault_seal(&vault, SES_VAULT_NODE, secret, sizeof *secret, passphrase,
-                                      ses_random_system());
+    enum ses_err err = ses_vault_seal(&vault, SES_VAULT_NODE, secret, sizeof *secret, NULL,
+                                      passphrase, ses_random_system());
     if (err == SES_OK) {
         err = ses_file_write(path, vault.bytes, vault.len, 0600, note);
     }
@@ -81,6 +82,7 @@ static enum ses_err open_vault(struct node_keys *keys, const struct settings *s,
     struct ses_buf file = {0};
     size_t len = sizeof *keys->secret;
     SES_TRY(ses_settings_path(s, KEY_FILE, path));
+    SES_TRY(ses_secret_file_check(path, 077, note));
     SES_TRY(ses_passphrase_read(&passphrase, s, note));
     enum ses_err err = ses_file_read(path, KEY_FILE_MAX, &file);
     if (err != SES_OK) {

@@ -20,9 +20,11 @@ static void seal_again(const uint8_t *data, size_t size, const char *passphrase,
     const struct ses_vault_cost cost = {.passes = 1, .memory_bytes = 8192};
     struct ses_buf again = {0};
     struct ses_reader r;
+    struct ses_part shown;
     ses_reader_init(&r, data + RANDOM_AT, 40);
+    const bool shows = ses_vault_shown(&shown, SES_VAULT_IDENTITY, data, size) == SES_OK;
     const struct ses_random random = {.ctx = &r, .fill = replay_fill};
-    SES_ASSERT(ses_vault_seal_cost(&again, SES_VAULT_IDENTITY, secret, len,
+    SES_ASSERT(ses_vault_seal_cost(&again, SES_VAULT_IDENTITY, secret, len, shows ? &shown : NULL,
                                    data[10] != 0 ? passphrase : NULL, &cost, &random) == SES_OK);
     SES_ASSERT(again.len == size && memcmp(again.bytes, data, size) == 0);
     ses_buf_free(&again);

@@ -201,13 +201,21 @@ def test_bad_config(world):
 def test_passphrase(world):
     secret = world.dir / "secret"
     secret.write_text("correct horse\n")
+    secret.chmod(0o600)
     wrong = world.dir / "wrong"
     wrong.write_text("battery staple\n")
+    wrong.chmod(0o604)
     data = world.init("sealed", secret=("--passphrase-file", secret))
     assert b"correct horse" not in (data / "node.key").read_bytes()
     code, _, err = run("check-config", "--config", data / "sessiond.conf")
     assert code == 0, err
+    must_fail(data, 4, "chmod 600", more=["--passphrase-file", wrong], command=["check-config"])
+    wrong.chmod(0o640)  # a group may be meant to read it
     must_fail(data, 4, "passphrase", more=["--passphrase-file", wrong], command=["check-config"])
+    (data / "node.key").chmod(0o640)
+    must_fail(data, 4, "chmod 600", "node.key", command=["check-config"])
+    must_fail(data, 4, "chmod 600", "node.key")
+    (data / "node.key").chmod(0o600)
     must_fail(data, 4, "passphrase", more=["--passphrase-file", wrong])
     conf = data / "sessiond.conf"
     conf.write_text(conf.read_text().replace("passphrase-file", "# passphrase-file"))

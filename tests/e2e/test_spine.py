@@ -152,11 +152,16 @@ class Spine:
         right, wrong = self.net.dir / "right", self.net.dir / "wrong"
         right.write_text("correct horse\n")
         wrong.write_text("battery staple\n")
+        wrong.chmod(0o600)
         carol = ["--profile", self.net.dir / "carol"]
+        right.chmod(0o644)
+        with refused(4, "chmod 600"):
+            self.net.session("id", "new", *carol, "--passphrase-file", right)
+        right.chmod(0o600)
         made = self.net.session("id", "new", *carol, "--passphrase-file", right)[0]["id"]
         with refused(4, "passphrase"):
-            self.net.session("id", "show", *carol, "--passphrase-file", wrong)
-        shown = self.net.session("id", "show", *carol, "--passphrase-file", right)[0]["id"]
+            self.net.session("id", "export", *carol, "--passphrase-file", wrong)
+        shown = self.net.session("id", "show", *carol)[0]["id"]  # public: no passphrase
         assert shown == made, "the identity was lost"
         assert (self.net.dir / "carol" / "identity").stat().st_mode & 0o77 == 0
 
