@@ -31,7 +31,11 @@ struct cli_command {
     int arg_max;
     cli_fn *run;
     const struct ses_config_key *keys; /* beside the common ones; ends with a zero entry */
-    enum cli_needs { CLI_NOTHING, CLI_CHAIN, CLI_PERSON, CLI_BOTH } needs; /* and their options */
+    enum cli_needs {
+        CLI_NOTHING,
+        CLI_CHAIN,
+        CLI_PERSON, /* and a chain, for most */
+    } needs;        /* decides which of the common options it has */
 };
 
 /* Tables of the command files; each ends with a zero entry. */

@@ -98,8 +98,8 @@ static void keys_collect(struct ses_config_key keys[KEYS_MAX], const struct cli_
 {
     size_t cnt = 0;
     keys_add(keys, &cnt, command->keys);
-    keys_add(keys, &cnt, (command->needs & CLI_CHAIN) != 0 ? chain_keys : NULL);
-    keys_add(keys, &cnt, (command->needs & CLI_PERSON) != 0 ? person_keys : NULL);
+    keys_add(keys, &cnt, command->needs != CLI_NOTHING ? chain_keys : NULL);
+    keys_add(keys, &cnt, command->needs == CLI_PERSON ? person_keys : NULL);
     keys_add(keys, &cnt, common_keys);
 }
 

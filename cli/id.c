@@ -168,13 +168,13 @@ static const struct ses_config_key card_keys[] = {
 
 const struct cli_command cli_id_commands[] = {
     {"id new", "", "make an identity and publish its card", "session id new --name Alice", 0, 0,
-     id_new, name_keys, CLI_BOTH},
+     id_new, name_keys, CLI_PERSON},
     {"id show", "", "print the Session ID", "session id show", 0, 0, id_show, NULL, CLI_PERSON},
     {"id restore", "FILE", "restore an identity from its recovery phrase (- to type it)",
-     "session id restore -", 1, 1, id_restore, name_keys, CLI_BOTH},
+     "session id restore -", 1, 1, id_restore, name_keys, CLI_PERSON},
     {"id export", "", "print the recovery phrase", "session id export", 0, 0, id_export, NULL,
      CLI_PERSON},
     {"id card", "", "publish, write or import a contact card", "session id card --out alice.card",
-     0, 0, id_card, card_keys, CLI_BOTH},
+     0, 0, id_card, card_keys, CLI_PERSON},
     {0},
 };

@@ -421,10 +421,10 @@ static const struct ses_config_key outbox_keys[] = {
 
 const struct cli_command cli_message_commands[] = {
     {"send", "TO [TEXT]", "send a text (or standard input, or --file F)",
-     "session send 07ab... \"Hello\"", 1, 2, message_send, send_keys, CLI_BOTH},
+     "session send 07ab... \"Hello\"", 1, 2, message_send, send_keys, CLI_PERSON},
     {"receive", "", "fetch, open and print new messages", "session receive --watch", 0, 0,
-     message_receive, receive_keys, CLI_BOTH},
+     message_receive, receive_keys, CLI_PERSON},
     {"outbox", "", "messages sent, and those that wait to be", "session outbox --retry", 0, 0,
-     message_outbox, outbox_keys, CLI_BOTH},
+     message_outbox, outbox_keys, CLI_PERSON},
     {0},
 };
