@@ -87,6 +87,67 @@ static void test_read_wrong_swarm(void)
     world_free(w);
 }
 
+/* Flags of the first page, or of the list of what a page would hold; 0xff: refused. */
+static uint8_t flags_of(struct world *w, struct world_net *from, uint32_t node,
+                        const struct ses_identity *login, const struct ses_hash *inbox, bool list)
+{
+    uint8_t body[128];
+    struct ses_writer writer;
+    struct world_reply reply;
+    struct ses_reader r;
+    struct ses_refusal refusal;
+    struct ses_page page = {.flags = 0xff};
+    bool ok = false;
+    const struct ses_retrieve ask = {.inbox = *inbox, .record_max = 100, .bytes_max = 100000};
+    ses_writer_init(&writer, body, sizeof body);
+    (list ? ses_list_write : ses_retrieve_write)(&writer, &ask);
+    TAP_MUST(ses_writer_done(&writer) == SES_OK);
+    world_ask(w, from, node, SES_PROTO_RETRIEVE, login, body, writer.len, &reply);
+    TAP_MUST(world_wait(w, &reply, 5000) && reply.err == SES_OK);
+    TAP_ERR(SES_OK, ses_response_begin(&r, reply.body.bytes, reply.body.len, &ok, &refusal));
+    if (ok) {
+        (list ? ses_list_page_read : ses_page_read)(&r, &page);
+    }
+    ses_buf_free(&reply.body);
+    return page.flags;
+}
+
+/* A member that moved is not asked for new records any more: what it still answers by the map of
+ * before does not count for a reader, although it has caught up with its new swarm. */
+static void test_answers_by_an_old_map_are_partial(void)
+{
+    struct world *w = world_new(6, 2); /* node i in swarm i mod 2 */
+    struct world_net *alice = world_client(w, "192.0.2.1:1");
+    struct world_net *phone = world_client(w, "192.0.2.3:1");
+    struct ses_identity *bob = post_person(w, 2, 0);
+    struct ses_identity *carol = post_person(w, 2, 1);
+    struct ses_hash inbox, hers;
+    post_inbox_of(&inbox, bob);
+    post_inbox_of(&hers, carol);
+    fill(w, alice, &inbox, 3);
+    world_run(w, 10000);
+    TAP_EQ(0, flags_of(w, phone, 0, bob, &inbox, false));
+    TAP_EQ(0, flags_of(w, phone, 0, bob, &inbox, true));
+    struct ses_registry_row *row = world_row(w, 0);
+    row->prev_swarm = row->swarm;
+    row->swarm = 1;
+    row->swarm_from_epoch = w->map.epoch + 1;
+    world_advance_epoch(w);
+    world_run(w, 120000);
+    struct ses_daemon_status *s = ses_alloc(1, sizeof *s);
+    TAP_MUST(s != NULL);
+    ses_daemon_status(w->nodes[0].daemon, s);
+    TAP_OK(s->swarm == 1 && !s->partial);
+    ses_free(s);
+    TAP_EQ(0, flags_of(w, phone, 0, carol, &hers, false));
+    TAP_EQ(SES_PAGE_PARTIAL, flags_of(w, phone, 0, bob, &inbox, false));
+    TAP_EQ(SES_PAGE_PARTIAL, flags_of(w, phone, 0, bob, &inbox, true));
+    TAP_EQ(0, flags_of(w, phone, 2, bob, &inbox, false)); /* it stayed */
+    ses_identity_free(bob);
+    ses_identity_free(carol);
+    world_free(w);
+}
+
 /* ---- watch ---- */
 static void subscribe(struct world_flow *f, const struct ses_hash *inbox,
                       const struct ses_cursor *after)
@@ -303,6 +364,7 @@ int main(void)
     TAP_RUN(test_owner_reads_pages);
     TAP_RUN(test_public_outbox);
     TAP_RUN(test_read_wrong_swarm);
+    TAP_RUN(test_answers_by_an_old_map_are_partial);
     TAP_RUN(test_watch);
     TAP_RUN(test_watch_needs_login);
     TAP_RUN(test_slow_watcher_is_closed);
