@@ -196,14 +196,17 @@ static void write_day(const struct reconcile_reply *r, struct ses_writer *w, uin
 {
     struct ses_sync_segment day[SES_ROW_HOURS];
     struct ses_sync_hours out = {.cnt = (uint8_t)cnt};
+    SES_ASSERT(cnt > 0 && cnt <= SES_ROW_HOURS);
     for (size_t i = 0; i < cnt; i++) {
         segment_copy(&day[i], &segments[i]);
-        out.hours[i].hour = (uint8_t)(day[i].id.hour % SES_ROW_HOURS);
-        out.hours[i].digest = ses_sync_short(&r->ask.nonce, &day[i].sum.hash);
-        out.hours[i].count = day[i].sum.count;
     }
     if (listed && ses_sync_row_digest(&r->ask.nonce, day, cnt) == said) {
         return;
+    }
+    for (size_t i = 0; i < cnt; i++) {
+        out.hours[i].hour = (uint8_t)(day[i].id.hour % SES_ROW_HOURS);
+        out.hours[i].digest = ses_sync_short(&r->ask.nonce, &day[i].sum.hash);
+        out.hours[i].count = day[i].sum.count;
     }
     out.ttl_class = day[0].id.ttl_class;
     out.day = day[0].id.hour / SES_ROW_HOURS;

@@ -110,7 +110,8 @@ static struct totals run_all(const struct options *opt)
 
 static const char usage[] =
     "usage: sim [--seed N] [--seeds N] [--hours N] [--nodes N] [--people N] [--jobs N]\n"
-    "           [--twice] [--trace] [--tap] [--no-shrink] [--mutants all|NAME,NAME...]\n";
+    "           [--twice] [--trace] [--tap] [--no-shrink] [--mldsa]\n"
+    "           [--mutants all|NAME,NAME...]\n";
 
 static bool parse(struct options *opt, int argc, char **argv)
 {
@@ -118,7 +119,8 @@ static bool parse(struct options *opt, int argc, char **argv)
         {"seed", 1, NULL, 's'},      {"seeds", 1, NULL, 'n'},   {"hours", 1, NULL, 'h'},
         {"nodes", 1, NULL, 'm'},     {"people", 1, NULL, 'p'},  {"jobs", 1, NULL, 'j'},
         {"twice", 0, NULL, '2'},     {"trace", 0, NULL, 't'},   {"tap", 0, NULL, 'T'},
-        {"no-shrink", 0, NULL, 'S'}, {"mutants", 1, NULL, 'M'}, {NULL, 0, NULL, 0}};
+        {"no-shrink", 0, NULL, 'S'}, {"mutants", 1, NULL, 'M'}, {"mldsa", 0, NULL, 'D'},
+        {NULL, 0, NULL, 0}};
     int c;
     while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
         const uint64_t value = optarg != NULL ? strtoull(optarg, NULL, 10) : 0;
@@ -152,6 +154,9 @@ static bool parse(struct options *opt, int argc, char **argv)
             break;
         case 'S':
             opt->shrink = false;
+            break;
+        case 'D':
+            sim_mldsa = true;
             break;
         case 'M':
             opt->mutants = optarg;

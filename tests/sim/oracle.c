@@ -150,34 +150,32 @@ void oracle_stored(struct sim *s, struct sim_msg *m, const struct ses_stored *st
 }
 
 /* Whether the node still has the seat in which it gave its receipt. */
-static bool still_in(struct sim *s, const struct sim_node *node, const struct sim_msg *m)
+static bool still_in(const struct sim *s, const struct ses_map *map, const struct sim_node *node,
+                     const struct sim_msg *m)
 {
     bool active = false;
-    struct ses_map *map = sim_chain_map(s, 0);
     const struct ses_map_node *row = ses_map_find(map, &node->node_id);
     const uint64_t epoch_ms = s->chain.params.params.epoch_seconds * 1000;
-    const bool in =
-        row != NULL && row->row.swarm_from_epoch * epoch_ms <= m->stored_ms &&
-        swarm_of_node(map, node, &active) == ses_swarm_of(&m->ids.digest, map->num_swarms);
-    sim_map_free(map);
-    return in;
+    return row != NULL && row->row.swarm_from_epoch * epoch_ms <= m->stored_ms &&
+           swarm_of_node(map, node, &active) == ses_swarm_of(&m->ids.digest, map->num_swarms);
 }
 
 void oracle_node_up(struct sim *s, struct sim_node *node)
 {
-    for (uint32_t i = 0; i < s->oracle.cnt; i++) {
+    struct ses_map *map = sim_chain_map(s, 0);
+    for (uint32_t i = 0; i < s->oracle.cnt && !s->verdict.failed; i++) {
         const struct sim_msg *m = &s->oracle.msgs[i];
         bool promised = false;
         for (uint32_t n = 0; n < m->node_cnt; n++) {
             promised |= m->nodes[n] == node->index;
         }
-        if (promised && alive(s, m) && !spoiled(node, m) && still_in(s, node, m) &&
+        if (promised && alive(s, m) && !spoiled(node, m) && still_in(s, map, node, m) &&
             !holds(node, m)) {
             sim_broken(s, "D1", "node %u came back without message %u, for which it gave a receipt",
                        node->index, m->number);
-            return;
         }
     }
+    sim_map_free(map);
 }
 
 /* ---- D2: it reaches every member; D3: nothing is lost ---- */

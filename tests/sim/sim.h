@@ -41,6 +41,9 @@ uint64_t dice_below(struct dice *d, uint64_t bound);
 uint64_t dice_between(struct dice *d, uint64_t low, uint64_t high);
 bool dice_chance(struct dice *d, uint64_t permille);
 
+/* ---- signature.c: before ses_sign and ses_verify ---- */
+extern bool sim_mldsa; /* every signature is a real one */
+
 /* ---- trace.c: what happened, as a hash and as the last lines of text ---- */
 #define TRACE_LINES 64u
 #define TRACE_CHARS 160u
