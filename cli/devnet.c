@@ -1,4 +1,5 @@
-/* session devnet up, status, down: a chain and service nodes as real processes on loopback. */
+/* session devnet up, start, status, down: a chain and service nodes as real processes on loopback.
+ */
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
@@ -228,9 +229,7 @@ static enum ses_err chain_start(struct cli *cli, struct devnet *net, char *genes
     snprintf(net->chain_url, sizeof net->chain_url, "http://%s/rpc", listen);
     char *argv[] = {program, "standalone",   "--genesis", genesis, "--data",
                     data,    "--rpc-listen", listen,      NULL};
-    SES_TRY(devnet_spawn(cli, &net->procs[0], "chain", log, argv));
-    net->proc_cnt = 1;
-    return SES_OK;
+    return devnet_spawn(cli, &net->procs[0], "chain", log, argv);
 }
 
 /* The last line of its log says why. */
@@ -309,9 +308,7 @@ static enum ses_err node_start(struct cli *cli, struct devnet *net, uint32_t i)
     SES_TRY(devnet_path(cli, net, config, "%s/sessiond.conf", name));
     SES_TRY(devnet_path(cli, net, log, "%s.log", name));
     char *argv[] = {program, "--config", config, NULL};
-    SES_TRY(devnet_spawn(cli, &net->procs[i + 1], name, log, argv));
-    net->proc_cnt = i + 2;
-    return SES_OK;
+    return devnet_spawn(cli, &net->procs[i + 1], name, log, argv);
 }
 
 /* The owner's transaction, signed on this machine by owner and node. */
@@ -388,7 +385,9 @@ static bool node_ready(const json_t *status)
     return true;
 }
 
-static enum ses_err node_await(struct cli *cli, struct devnet *net, uint32_t i, uint64_t until)
+/* Until it answers, or with `linked` until it is connected to its swarm. */
+static enum ses_err node_await(struct cli *cli, struct devnet *net, uint32_t i, uint64_t until,
+                               bool linked)
 {
     char url[64];
     char host[DEVNET_HOST_MAX];
@@ -400,7 +399,7 @@ static enum ses_err node_await(struct cli *cli, struct devnet *net, uint32_t i, 
     while (!ready && ses_mono_ms() < until && devnet_alive(&net->procs[i + 1])) {
         json_t *status = NULL;
         if (ses_rpc_call(node, "sessiond.status", json_object(), &status, NULL) == SES_OK) {
-            ready = node_ready(status);
+            ready = !linked || node_ready(status);
         }
         json_decref(status);
         if (!ready) {
@@ -425,6 +424,7 @@ static enum ses_err nodes_up(struct cli *cli, struct devnet *net, struct ses_rpc
         SES_TRY(node_init(cli, net, i));
         SES_TRY(node_join(cli, net, chain, i, &tx_ids[i]));
         SES_TRY(node_start(cli, net, i));
+        net->proc_cnt = i + 2;
         SES_TRY(devnet_save(cli, net));
     }
     for (uint32_t i = 0; i < net->node_cnt; i++) {
@@ -435,7 +435,7 @@ static enum ses_err nodes_up(struct cli *cli, struct devnet *net, struct ses_rpc
     SES_TRY(seats_await(cli, net, chain));
     const uint64_t until = ses_mono_ms() + WAIT_MS;
     for (uint32_t i = 0; i < net->node_cnt; i++) {
-        SES_TRY(node_await(cli, net, i, until));
+        SES_TRY(node_await(cli, net, i, until, true));
     }
     say("every node is connected to its swarm");
     return SES_OK;
@@ -455,6 +455,7 @@ static enum ses_err all_up(struct cli *cli, struct devnet *net)
     memcpy(net->p2p_ports, ports + net->node_cnt + 1, net->node_cnt * sizeof ports[0]);
     SES_TRY(genesis_write(cli, net, path));
     SES_TRY(chain_start(cli, net, path));
+    net->proc_cnt = 1;
     enum ses_err err = chain_await(cli, net, &chain);
     if (err == SES_OK) {
         say("the chain runs at %s", net->chain_url);
@@ -505,8 +506,9 @@ static enum ses_err devnet_up(struct cli *cli)
         char option[DEVNET_PATH_MAX + 8];
         dir_option(cli, &net, option, sizeof option);
         return cli_fail(cli, SES_ERR_EXISTS,
-                        "there is a devnet in %.200s; stop it first: session devnet down%.200s",
-                        net.dir, option);
+                        "there is a devnet in %.200s. Start what does not run: session devnet "
+                        "start%.200s. Remove it: session devnet down%.200s",
+                        net.dir, option, option);
     }
     cli->note.text[0] = 0;
     net.node_cnt = (uint32_t)nodes;
@@ -525,6 +527,71 @@ static enum ses_err devnet_up(struct cli *cli)
     }
     if (!cli->json) {
         usage_print(cli, &net);
+    }
+    return cli_print_json(cli, devnet_json(&net));
+}
+
+/* ---- start ---- */
+
+static enum ses_err chain_again(struct cli *cli, struct devnet *net)
+{
+    char genesis[DEVNET_PATH_MAX];
+    struct ses_rpc_client *chain = NULL;
+    SES_TRY(devnet_path(cli, net, genesis, "genesis.json"));
+    SES_TRY(chain_start(cli, net, genesis));
+    const enum ses_err err = chain_await(cli, net, &chain);
+    ses_rpc_client_free(chain);
+    return err;
+}
+
+/* Starts what does not run and is `name` (NULL: any), with the data and ports that it had. */
+static enum ses_err start_missing(struct cli *cli, struct devnet *net, const char *name,
+                                  uint32_t *started)
+{
+    bool again[DEVNET_NODES_MAX + 1] = {false};
+    bool known = name == NULL;
+    enum ses_err err = SES_OK;
+    for (uint32_t i = 0; i < net->proc_cnt && err == SES_OK; i++) {
+        const bool named = name == NULL || strcmp(name, net->procs[i].name) == 0;
+        known = known || named;
+        if (named && !devnet_alive(&net->procs[i])) {
+            err = i == 0 ? chain_again(cli, net) : node_start(cli, net, i - 1);
+            again[i] = true;
+            (*started)++;
+        }
+    }
+    if (!known) {
+        return cli_fail(
+            cli, SES_ERR_NOT_FOUND,
+            "no process of this devnet is called %.40s: session devnet status lists them", name);
+    }
+    SES_TRY(devnet_save(cli, net)); /* also what started before another one failed */
+    SES_TRY(err);
+    const uint64_t until = ses_mono_ms() + WAIT_MS;
+    for (uint32_t i = 1; i < net->proc_cnt; i++) {
+        SES_TRY(again[i] ? node_await(cli, net, i - 1, until, false) : SES_OK);
+    }
+    return SES_OK;
+}
+
+static enum ses_err devnet_start(struct cli *cli)
+{
+    struct devnet net = {0};
+    uint32_t started = 0;
+    SES_TRY(dir_of(cli, &net));
+    SES_TRY(devnet_load(cli, &net));
+    if (net.proc_cnt != net.node_cnt + 1) {
+        char option[DEVNET_PATH_MAX + 8];
+        dir_option(cli, &net, option, sizeof option);
+        return cli_fail(cli, SES_ERR_INVALID,
+                        "the devnet in %.200s was never complete; remove it: session devnet "
+                        "down%.200s",
+                        net.dir, option);
+    }
+    SES_TRY(start_missing(cli, &net, cli->arg_cnt > 0 ? cli->args[0] : NULL, &started));
+    if (!cli->json) {
+        printf("Started %u process%s. SESSION_CHAIN=%s\n", started, started == 1 ? "" : "es",
+               net.chain_url);
     }
     return cli_print_json(cli, devnet_json(&net));
 }
@@ -594,6 +661,8 @@ static const struct ses_config_key down_keys[] = {
 const struct cli_command cli_devnet_commands[] = {
     {"devnet up", "", "start a whole network on this machine", "session devnet up --nodes 12", 0, 0,
      devnet_up, up_keys, CLI_NOTHING},
+    {"devnet start", "[NAME]", "start again what does not run, or one process of it",
+     "session devnet start node-03", 0, 1, devnet_start, dir_keys, CLI_NOTHING},
     {"devnet status", "", "what runs", "session devnet status", 0, 0, devnet_status, dir_keys,
      CLI_NOTHING},
     {"devnet down", "", "stop it and remove its data", "session devnet down", 0, 0, devnet_down,

@@ -332,6 +332,30 @@ class Spine:
             for child in children:
                 child.wait(timeout=20)
 
+    def start_again(self):
+        """`devnet start`: one process by its name, then all that is missing, the chain too."""
+        start = ("devnet", "start", "--dir", self.net.net)
+        with refused(3, "devnet status"):
+            self.net.session(*start, "node-99")
+        down = [p for p in self.net.session("devnet", "status", "--dir", self.net.net)[0]["processes"]
+                if p["state"] == "stopped"]
+        assert len(down) > 1, "the tests before kill a swarm"
+        for name, left in ((down[0]["name"], len(down) - 1), (None, 0)):
+            after = self.net.session(*start, *([name] if name else []))[0]["processes"]
+            assert sum(p["state"] == "stopped" for p in after) == left, after
+        chain = next(p for p in after if p["name"] == "chain")
+        os.kill(chain["pid"], signal.SIGKILL)
+        for _ in range(200):
+            states = {p["name"]: p["state"] for p in
+                      self.net.session("devnet", "status", "--dir", self.net.net)[0]["processes"]}
+            if states["chain"] == "stopped":
+                break
+            time.sleep(0.1)
+        after = self.net.session(*start)[0]
+        assert all(p["state"] == "running" for p in after["processes"]), after
+        assert after["chain"] == self.net.chain
+        assert self.net.session("nodes")[0]["nodes"], "the chain does not serve"
+
     def remember_phrase(self):
         phrase = subprocess.run(
             [self.net.bin / "session", "id", "export", *map(str, self.net.profile("bob"))],
@@ -386,7 +410,7 @@ def run_spine(tap, bin_dir):
                      "bad_ids", "unknown_recipient", "wrong_passphrase", "truncated_files",
                      "restore", "oversize", "chain_unreachable", "wrong_swarm", "clock", "no_stamp",
                      "malformed", "devnet_in_a_full_folder", "port_in_use", "registration", "remember_phrase", "survivors",
-                     "back_again"):
+                     "back_again", "start_again"):
             tap.run(f"spine/{name}", getattr(s, name))
 
 
