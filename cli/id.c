@@ -51,7 +51,9 @@ static enum ses_err id_new(struct cli *cli)
     SES_TRY(card_publish_if_online(cli));
     SES_TRY(id_print(cli, "Your Session ID: "));
     if (!cli->json) {
-        printf("Write down its recovery phrase now: session id export\n");
+        const char *profile = ses_config_get(cli->config, "profile");
+        printf("Write down its recovery phrase now: session id export%s%s\n",
+               profile != NULL ? " --profile " : "", profile != NULL ? profile : "");
     }
     return SES_OK;
 }

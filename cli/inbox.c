@@ -133,7 +133,8 @@ static void deleted_print(const struct ses_client_deleted *got)
         printf("Nothing to delete.\n");
         return;
     }
-    printf("Deleted %u messages: a write quorum of nodes signed for each.\n", got->deleted);
+    printf("Deleted %u message%s: a write quorum of nodes signed for each.\n", got->deleted,
+           got->deleted == 1 ? "" : "s");
     if (got->pending > 0) {
         printf("%u more are on their way: fewer nodes than a quorum have signed so far.\n",
                got->pending);

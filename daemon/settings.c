@@ -75,7 +75,8 @@ static enum ses_err read_addrs(const char *list, char out[][SES_MULTIADDR_TEXT_M
 static enum ses_err need(const char *value, const char *key, struct ses_note *note)
 {
     if (value == NULL || *value == '\0') {
-        ses_note_set(note, "%s is not set: give it in the configuration file or as --%s", key, key);
+        ses_note_set(note, "%s is not set: give the configuration with --config FILE, or --%s", key,
+                     key);
         return SES_ERR_CONFIG;
     }
     return SES_OK;
