@@ -154,7 +154,7 @@ enum ses_err ses_epochs_sign(const struct ses_daemon *d, const struct ses_tx *tx
 /* By the own clock or by a block, whichever is first. A clock that runs ahead of what the chain
  * said last by more than an epoch is not believed: what is sealed never opens again, and nothing is
  * committed to before the chain says more. */
-static void seal(struct ses_daemon *d)
+void ses_epochs_seal(struct ses_daemon *d)
 {
     struct epochs *e = &d->epochs;
     const int64_t chain = (int64_t)d->follow.head.epoch;
@@ -311,7 +311,7 @@ static void turn(void *cookie)
     uint64_t wait_ms = epoch_ms / TURN_SHARE;
     wait_ms = wait_ms < TURN_MIN_MS ? TURN_MIN_MS : wait_ms > TURN_MAX_MS ? TURN_MAX_MS : wait_ms;
     d->epochs.timer = NULL;
-    seal(d);
+    ses_epochs_seal(d);
     if (d->p.chain.standing != NULL && d->p.secrets != NULL) {
         do_duties(d);
     }

@@ -78,6 +78,8 @@ struct epochs {
 };
 
 /* ---- epoch.c ---- */
+/* Seals what is over by the own clock and by what the chain said last. */
+void ses_epochs_seal(struct ses_daemon *d);
 SES_CHECKED enum ses_err ses_epochs_start(struct ses_daemon *d);
 void ses_epochs_stop(struct ses_daemon *d);
 void ses_epochs_free(struct ses_daemon *d);

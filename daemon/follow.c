@@ -64,6 +64,7 @@ static void succeeded(struct ses_daemon *d)
     f->ok = true;
     f->ever_ok = true;
     f->failures = 0;
+    ses_epochs_seal(d); /* a new store takes nothing before */
     again(d);
 }
 

@@ -83,7 +83,41 @@ static void test_fetched_once(void)
     world_free(w);
 }
 
-/* Nobody to compare with: nothing can be missing. */
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+{
+    (void)st;
+    (void)kind;
+    (void)ftw;
+    return remove(path);
+}
+
+struct admitted {
+    bool done;
+    uint64_t epoch;
+};
+
+static void on_admitted(void *cookie, enum ses_err err, const struct ses_receipt *receipts,
+                        uint16_t receipt_cnt)
+{
+    struct admitted *a = cookie;
+    a->done = true;
+    a->epoch = err == SES_OK && receipt_cnt > 0 ? receipts[0].leaf.admit_epoch : UINT64_MAX;
+}
+
+static bool admitted_done(void *cookie)
+{
+    return ((const struct admitted *)cookie)->done;
+}
+
+static uint64_t admit_epoch(struct world *w, uint32_t node, const struct post *p)
+{
+    struct admitted a = {0};
+    if (ses_store_receipts(w->nodes[node].store, &p->ids.id, on_admitted, &a) != SES_OK) {
+        return UINT64_MAX;
+    }
+    return world_until(w, admitted_done, &a, 10000) ? a.epoch : UINT64_MAX;
+}
+
 /* A clock that jumps by weeks takes nothing away while the chain tells the time. */
 static void test_clock_ahead(void)
 {
@@ -107,6 +141,28 @@ static void test_clock_ahead(void)
     world_free(w);
 }
 
+/* Nor does it seal the future of a store that has just lost everything. */
+static void test_clock_ahead_of_an_empty_store(void)
+{
+    struct world *w = world_new(4, 1);
+    struct crop crop;
+    world_run(w, 5000);
+    world_crash(w, 3);
+    SES_ASSERT(nftw(w->nodes[3].dir, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0);
+    w->nodes[3].skew_ms = 60ll * 86400000;
+    world_start(w, 3);
+    world_run(w, 20000);
+    w->nodes[3].skew_ms = 0;
+    const int64_t sealed = ses_store_sealed(w->nodes[3].store);
+    TAP_OK(sealed >= (int64_t)w->map.epoch && sealed <= (int64_t)w->map.epoch + 1);
+    crop_make(&crop, w, 5, 1, 0, world_unix_ms(w));
+    plant(w, 3, &crop);
+    TAP_OK(admit_epoch(w, 3, &crop.posts[0]) <= w->map.epoch + 2);
+    crop_free(&crop);
+    world_free(w);
+}
+
+/* Nobody to compare with: nothing can be missing. */
 static void test_alone(void)
 {
     struct world *w = world_new(1, 1);
@@ -286,33 +342,6 @@ static void test_liars_are_cut_off(void)
 }
 
 /* ---- late records ---- */
-struct admitted {
-    bool done;
-    uint64_t epoch;
-};
-
-static void on_admitted(void *cookie, enum ses_err err, const struct ses_receipt *receipts,
-                        uint16_t receipt_cnt)
-{
-    struct admitted *a = cookie;
-    a->done = true;
-    a->epoch = err == SES_OK && receipt_cnt > 0 ? receipts[0].leaf.admit_epoch : UINT64_MAX;
-}
-
-static bool admitted_done(void *cookie)
-{
-    return ((const struct admitted *)cookie)->done;
-}
-
-static uint64_t admit_epoch(struct world *w, uint32_t node, const struct post *p)
-{
-    struct admitted a = {0};
-    if (ses_store_receipts(w->nodes[node].store, &p->ids.id, on_admitted, &a) != SES_OK) {
-        return UINT64_MAX;
-    }
-    return world_until(w, admitted_done, &a, 10000) ? a.epoch : UINT64_MAX;
-}
-
 /* One member has a record since before the freeze and comes back behind it. Its receipt is
  * enough for whoever fetches the record at once; those pass it on, with a second receipt. */
 static void test_late_records(void)
@@ -364,14 +393,6 @@ static uint32_t snapshot(struct world *w, uint32_t node, uint64_t epoch)
         world_run(w, 1000);
     }
     return cnt;
-}
-
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
-{
-    (void)st;
-    (void)kind;
-    (void)ftw;
-    return remove(path);
 }
 
 /* A member that lost everything gets all of it back, but what its audit draws only when that is
@@ -486,6 +507,7 @@ int main(void)
     TAP_RUN(test_away);
     TAP_RUN(test_fetched_once);
     TAP_RUN(test_clock_ahead);
+    TAP_RUN(test_clock_ahead_of_an_empty_store);
     TAP_RUN(test_alone);
     TAP_RUN(test_cut_off_stays_partial);
     TAP_RUN(test_damage_heals);

@@ -110,12 +110,11 @@ static enum ses_err take_over_1(struct ses_meta *meta)
 }
 
 static enum ses_err open_format(struct ses_meta *meta, const struct ses_random *random,
-                                bool *created, struct ses_note *note)
+                                struct ses_note *note)
 {
     uint64_t version;
     SES_TRY(ses_db_version(meta->db, &version));
-    *created = version == 0;
-    if (*created) {
+    if (version == 0) {
         return create(meta, random);
     }
     if (version == 1) {
@@ -158,7 +157,7 @@ static enum ses_err open_in(struct ses_meta *meta, struct ses_meta_start *start,
                             struct ses_note *note)
 {
     SES_TRY(ses_db_open(&meta->db, disk, META_NAME, true));
-    SES_TRY(open_format(meta, random, &start->created, note));
+    SES_TRY(open_format(meta, random, note));
     SES_TRY(count_start(meta, start));
     return disk->sync_dir(disk->ctx, "");
 }

@@ -26,7 +26,6 @@ struct ses_meta_signed {
 struct ses_meta; /* any thread */
 struct ses_meta_start {
     uint8_t instance[8]; /* of this store; new with a new meta.db */
-    bool created;
     uint64_t boot;  /* counts starts; durable */
     int64_t sealed; /* -1: nothing */
     bool synced;    /* compared with the other members since it was created */

@@ -325,7 +325,8 @@ enum ses_err ses_store_put(struct ses_store *store, const struct ses_put *put)
 {
     const struct ses_record *record = &put->record;
     SES_REQUIRE(record->payload_bytes <= SES_PAYLOAD_MAX, SES_ERR_TOO_LARGE);
-    SES_REQUIRE(store->phase == SES_PHASE_OPEN && !store->fatal, SES_ERR_UNAVAILABLE);
+    SES_REQUIRE(store->phase == SES_PHASE_OPEN && !store->fatal && store->sealed >= 0,
+                SES_ERR_UNAVAILABLE);
     SES_REQUIRE(store->put_cnt < SES_PUTS_MAX, SES_ERR_FULL);
     SES_REQUIRE(store->put_bytes + SES_LOG_HEAD_BYTES + record->payload_bytes <= SES_PUT_BYTES_MAX,
                 SES_ERR_FULL);

@@ -452,12 +452,11 @@ static enum ses_err begin_boot(struct ses_store *store, uint64_t boot)
     return SES_OK;
 }
 
-static enum ses_err open_meta(struct recovery *r, bool *created)
+static enum ses_err open_meta(struct recovery *r)
 {
     struct ses_store *store = r->store;
     struct ses_meta_start start;
     SES_TRY(ses_meta_open(&store->meta, &start, store->p.disk, store->p.random, r->note));
-    *created = start.created;
     memcpy(store->lane.instance, start.instance, sizeof start.instance);
     store->sealed = start.sealed;
     store->sealed_saved = start.sealed;
@@ -468,7 +467,7 @@ static enum ses_err open_meta(struct recovery *r, bool *created)
 /* Rows of a start that meta.db has not counted: a copy of it was put back, or it lost the end of
  * its journal. Counting on from there would give numbers out twice, and what it forgot to have
  * sealed is not known any more: like a new one. */
-static enum ses_err check_boot(struct recovery *r, bool *restored)
+static enum ses_err check_boot(struct recovery *r)
 {
     struct ses_store *store = r->store;
     const uint64_t boot = (r->last_seq >> SEQ_BITS) + 1;
@@ -478,9 +477,11 @@ static enum ses_err check_boot(struct recovery *r, bool *restored)
     ses_logf(store->p.log, SES_LOG_WARN, "storage",
              "meta.db is older than the index: it was restored or damaged; this node commits to "
              "nothing before it has compared itself with its swarm");
-    *restored = true;
     store->synced = false;
+    store->sealed = -1;
+    store->sealed_saved = -1;
     SES_TRY(begin_boot(store, boot));
+    SES_TRY(ses_meta_set_u64(store->meta, SES_META_SEALED, UINT64_MAX));
     SES_TRY(ses_meta_set_u64(store->meta, SES_META_SYNCED, 0));
     return ses_meta_set_u64(store->meta, SES_META_BOOT, boot);
 }
@@ -488,19 +489,15 @@ static enum ses_err check_boot(struct recovery *r, bool *restored)
 static enum ses_err run(struct recovery *r)
 {
     struct ses_store *store = r->store;
-    bool fresh; /* what was sealed before, if anything was, is not known any more */
     SES_TRY(make_dirs(store->p.disk));
-    SES_TRY(open_meta(r, &fresh));
+    SES_TRY(open_meta(r));
     SES_TRY(ses_snapshots_load(store));
     SES_TRY(list_logs(r));
     SES_TRY(load_all(r));
-    SES_TRY(check_boot(r, &fresh));
+    SES_TRY(check_boot(r));
     SES_TRY(scan_all(r));
     SES_TRY(delete_all(r));
     ses_catalog_sort(&store->catalog);
-    if (fresh) {
-        SES_TRY(ses_store_seal(store, (int64_t)ses_epoch_at(&store->p.times, r->now_ms / 1000)));
-    }
     return store->p.disk->space(store->p.disk->ctx, &store->free_bytes);
 }
 

@@ -92,9 +92,10 @@ void ses_store_set_seat(struct ses_store *store, const struct ses_store_seat *se
  * goes down; blocking. -1: nothing is sealed. */
 SES_CHECKED enum ses_err ses_store_seal(struct ses_store *store, int64_t sealed_epoch);
 int64_t ses_store_sealed(const struct ses_store *store);
-/* A new, restored or emptied store (one without the meta.db that belongs to it) has sealed the
- * epoch of its first start, and commits to nothing until it was compared with the other members
- * once: ses_store_mark_synced says that this was done, durably. */
+/* A new, restored or emptied store (one without the meta.db that belongs to it) does not know what
+ * it sealed before: it takes no record until something is sealed, and commits to nothing until it
+ * was compared with the other members once: ses_store_mark_synced says that this was done, durably.
+ */
 bool ses_store_needs_sync(const struct ses_store *store);
 SES_CHECKED enum ses_err ses_store_mark_synced(struct ses_store *store);
 
@@ -147,10 +148,10 @@ struct ses_put {
     void (*on_done)(void *cookie, const struct ses_put_result *result); /* exactly once */
     void *cookie;
 };
-/* ERR_QUOTA, ERR_DISK_LOW, ERR_FULL (too much in flight: back off), ERR_UNAVAILABLE (stopping) at
- * once and then no callback. A known record answers with a new receipt and is not stored twice, a
- * deleted one likewise; one whose copy on disk was found damaged is stored again, in the same epoch
- * as before. */
+/* ERR_QUOTA, ERR_DISK_LOW, ERR_FULL (too much in flight: back off), ERR_UNAVAILABLE (stopping, or
+ * nothing is sealed yet) at once and then no callback. A known record answers with a new receipt
+ * and is not stored twice, a deleted one likewise; one whose copy on disk was found damaged is
+ * stored again, in the same epoch as before. */
 SES_CHECKED enum ses_err ses_store_put(struct ses_store *store, const struct ses_put *put);
 /* Stored, or known to be deleted. */
 bool ses_store_has(struct ses_store *store, const struct ses_record_ids *ids);

@@ -121,6 +121,10 @@ enum ses_err kit_open(struct kit *kit)
         const struct ses_store_seat seat = {.swarm = 0, .num_swarms = 1, .from_epoch = 90};
         ses_store_set_seat(kit->store, &seat);
     }
+    if (err == SES_OK && ses_store_sealed(kit->store) < 0) { /* as the chain's first word does */
+        const uint64_t now_s = ses_now_ms(&kit->params.loop->clock) / 1000;
+        return ses_store_seal(kit->store, (int64_t)ses_epoch_at(&kit->params.times, now_s));
+    }
     return err;
 }
 
