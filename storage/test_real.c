@@ -497,8 +497,8 @@ static void keep_ten(uint64_t inbox)
     }
 }
 
-/* An older meta.db under newer records: the numbers of arrivals are not given out twice, or the rows
- * of records that were promised would be overwritten. */
+/* An older meta.db under newer records: the numbers of arrivals are not given out twice, or the
+ * rows of records that were promised would be overwritten. */
 static void test_old_meta(void)
 {
     begin(test_loop_new(KIT_NOW_MS));
