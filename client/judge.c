@@ -78,7 +78,8 @@ enum ses_err ses_receipt_check(const struct ses_receipt *receipt,
     SES_REQUIRE(leaf->segment.ttl_class == segment.ttl_class && leaf->segment.hour == segment.hour,
                 SES_ERR_PEER);
     const struct ses_map_node *node = ses_map_find(map, &receipt->node_id);
-    SES_REQUIRE(node != NULL && node->row.status != SES_NODE_RETIRED, SES_ERR_NOT_FOUND);
+    /* W is counted among Active members, as readers count the m - W + 1 that they ask */
+    SES_REQUIRE(node != NULL && node->row.status == SES_NODE_ACTIVE, SES_ERR_NOT_FOUND);
     SES_REQUIRE(right_seat(leaf, &node->row), SES_ERR_WRONG_SWARM);
     return ses_receipt_verify(receipt, chain_id, &node->keys.public_key);
 }

@@ -176,6 +176,11 @@ static void test_receipts(void)
     TAP_ERR(SES_ERR_SIGNATURE, ses_receipt_check(&r, &want, &cache.map, &cache.chain_id));
     r.node_id.bytes[3] ^= 1;
     TAP_ERR(SES_ERR_NOT_FOUND, ses_receipt_check(&r, &want, &cache.map, &cache.chain_id));
+    for (uint32_t i = 0; i < cache.map.node_cnt; i++) { /* it leaves: readers do not count it */
+        cache.map.nodes[i].row.status = SES_NODE_DECOMMISSIONING;
+    }
+    r = sign_receipt(1, &leaf, &cache.chain_id);
+    TAP_ERR(SES_ERR_NOT_FOUND, ses_receipt_check(&r, &want, &cache.map, &cache.chain_id));
     ses_registry_cache_free(&cache);
 }
 
