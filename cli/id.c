@@ -9,7 +9,8 @@ static enum ses_err id_print(struct cli *cli, const char *headline)
 {
     struct ses_session_id owner;
     struct ses_account payer;
-    SES_TRY(ses_client_owner(cli->client, &owner, &payer, &cli->note));
+    cli->why.text[0] = 0;
+    SES_TRY(cli_client_err(cli, (int)ses_client_owner(cli->client, &owner, &payer, &cli->note)));
     char id[SES_SESSION_ID_TEXT];
     char account[SES_ID_TEXT_MAX];
     ses_session_id_text(id, &owner);

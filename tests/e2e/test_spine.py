@@ -163,6 +163,13 @@ class Spine:
             self.net.session("id", "export", *carol, "--passphrase-file", wrong)
         shown = self.net.session("id", "show", *carol)[0]["id"]  # public: no passphrase
         assert shown == made, "the identity was lost"
+        old = self.net.dir / "old" / "identity"  # version 1 shows nothing: it has to be unlocked
+        old.parent.mkdir(mode=0o700)
+        old.write_bytes(b"SESVAULT" + bytes([1, 1, 1, 0]) + (1).to_bytes(4, "big") +
+                        (8192).to_bytes(8, "big") + bytes(16 + 24 + 32 + 16))
+        old.chmod(0o600)
+        with refused(4, "--passphrase-file"):
+            self.net.session("id", "show", "--profile", old.parent, prefix=("setsid", "--wait"))
         assert (self.net.dir / "carol" / "identity").stat().st_mode & 0o77 == 0
 
     def truncated_files(self):
