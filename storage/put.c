@@ -155,7 +155,9 @@ static enum ses_err check_space(struct ses_store *store, const struct ses_put *p
     ses_store_measure(store);
     const uint64_t left = ses_store_free_bytes(store);
     SES_REQUIRE(left >= cost && left - cost >= reserve, SES_ERR_DISK_LOW);
-    SES_REQUIRE(store->catalog.record_cnt + store->put_cnt < SES_RECORDS_MAX, SES_ERR_DISK_LOW);
+    /* a statement may make an entry of each of its targets */
+    const uint64_t coming = (uint64_t)store->put_cnt + store->catalog.ghost_room + put->target_cnt;
+    SES_REQUIRE(store->catalog.record_cnt + coming < SES_RECORDS_MAX, SES_ERR_DISK_LOW);
     return SES_OK;
 }
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "storage/storage_internal.h"
 #include "storage/test_ask.h"
 #include "storage/test_disk.h"
 
@@ -624,6 +625,31 @@ static void test_delete_in_flight(void)
     end();
 }
 
+/* What a statement deletes unseen takes memory as a record does, and counts before it is there. */
+static void test_targets_count(void)
+{
+    struct kit_put delete;
+    begin();
+    TAP_ERR(SES_OK, kit_open(&kit));
+    kit.store->catalog.record_cnt = SES_RECORDS_MAX - 5;
+    start_statement(&delete);
+    TAP_ERR(SES_ERR_DISK_LOW, delete.err);
+    TAP_EQ(0, kit.store->catalog.ghost_room);
+    kit.store->catalog.record_cnt = SES_RECORDS_MAX - 15; /* eight targets, two puts */
+    start_statement(&delete);
+    TAP_EQ(8, kit.store->catalog.ghost_room);
+    struct kit_put message;
+    kit.store->catalog.record_cnt += 5;
+    kit_put_start(&kit, &message, &records[20], KIT_REPLICA);
+    TAP_ERR(SES_ERR_DISK_LOW, message.err);
+    kit.store->catalog.record_cnt = 0;
+    TAP_OK(test_loop_run(kit.loop, NULL));
+    TAP_ERR(SES_OK, delete.err);
+    TAP_EQ(9, kit.store->catalog.record_cnt);
+    TAP_EQ(0, kit.store->catalog.ghost_room);
+    end();
+}
+
 /* ---- no memory ---- */
 static void ask_everything(void)
 {
@@ -696,6 +722,7 @@ int main(void)
     TAP_RUN(test_power_loss);
     TAP_RUN(test_no_space);
     TAP_RUN(test_delete_in_flight);
+    TAP_RUN(test_targets_count);
     TAP_RUN(test_no_memory);
     return tap_done();
 }
