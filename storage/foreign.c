@@ -50,24 +50,34 @@ struct drop_task {
     struct drop *drop;
 };
 
+/* Rows go before their log, and for good: the segment may be fetched again, and rows that a loss of
+ * power brings back would be taken for places in the new log. */
+static enum ses_err drop_whole(const struct drop_task *t, struct ses_lane *lane,
+                               struct ses_index *index)
+{
+    char path[48];
+    SES_REQUIRE(index != NULL,
+                SES_ERR_NO_SPACE); /* left behind: its rows are there until a start */
+    SES_TRY(ses_index_forget(index, t->segment.hour));
+    index->sync = true;
+    SES_TRY(ses_index_commit(index));
+    ses_segment_path(path, &t->segment);
+    ses_lane_forget_file(lane, &t->segment);
+    return lane->disk->unlink(lane->disk->ctx, path);
+}
+
 /* After a crash in between the rows may be there again, or come again from the log: they are
  * foreign as before. */
 static enum ses_err drop_rows(struct ses_task *task, struct ses_lane *lane)
 {
     const struct drop_task *t = (struct drop_task *)task;
     struct ses_index *index;
-    if (t->whole) {
-        char path[48];
-        ses_segment_path(path, &t->segment);
-        ses_lane_forget_file(lane, &t->segment);
-        SES_TRY(lane->disk->unlink(lane->disk->ctx, path));
-    }
     SES_TRY(ses_lane_index(lane, t->segment.ttl_class, ses_day_of(&t->segment), &index));
+    if (t->whole) {
+        return drop_whole(t, lane, index);
+    }
     if (index == NULL) {
         return SES_OK;
-    }
-    if (t->whole) {
-        return ses_index_forget(index, t->segment.hour);
     }
     for (size_t at = 0; at < t->seqs.len; at += sizeof(uint64_t)) {
         uint64_t seq;
