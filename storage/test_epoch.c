@@ -708,6 +708,48 @@ static void test_no_memory(void)
     }
 }
 
+/* A start that lacks memory says so and leaves what is stored alone; the next one that has enough
+ * comes to the same, with the index or without it. */
+static void open_starving(bool indexed)
+{
+    char path[sizeof kit.root + 8];
+    uint32_t failed_cnt = 0;
+    snprintf(path, sizeof path, "%s/idx", kit.root);
+    for (uint64_t at = 1; kit.store == NULL; at += 1 + at / 16) {
+        if (!indexed) {
+            kit_remove_tree(path);
+        }
+        ses_alloc_fail_at(at);
+        const enum ses_err err = kit_open(&kit);
+        ses_alloc_fail_at(0);
+        if (err != SES_OK) {
+            TAP_ERR(SES_ERR_MEMORY, err);
+            kit.store = NULL;
+            failed_cnt++;
+        }
+    }
+    TAP_OK(failed_cnt > 20);
+    oracle_check_live(&oracle, &kit, &ask);
+    kit_close(&kit);
+}
+
+static void test_start_without_memory(void)
+{
+    uint64_t epoch = 0;
+    begin_on(true);
+    TAP_ERR(SES_OK, kit_open(&kit));
+    for (uint32_t n = 0; n < PUTS / 2; n++) {
+        TAP_ERR(SES_OK, ask_put(&kit, &records[n].record, &records[n].ids, NULL, &epoch));
+        oracle_put(&oracle, &records[n], epoch);
+    }
+    TAP_ERR(SES_OK, statement_put(&kit, &statement, &epoch));
+    oracle_delete(&oracle, &statement, &records[0].ids.digest, epoch);
+    kit_close(&kit);
+    open_starving(true);
+    open_starving(false);
+    end();
+}
+
 int main(void)
 {
     TAP_RUN(test_seal_in_flight);
@@ -724,5 +766,6 @@ int main(void)
     TAP_RUN(test_delete_in_flight);
     TAP_RUN(test_targets_count);
     TAP_RUN(test_no_memory);
+    TAP_RUN(test_start_without_memory);
     return tap_done();
 }
