@@ -135,8 +135,9 @@ struct ses_client {
     bool chain_checked;
     struct ses_chain_params params;
     struct ses_registry_cache registry;
-    uint64_t refreshed_ms; /* last attempt */
-    uint64_t swept_ms;     /* when finished items were last looked through; 0: never */
+    uint64_t refreshed_ms;        /* last attempt */
+    struct ses_receipt_memo memo; /* receipts of many messages share signatures */
+    uint64_t swept_ms;            /* when finished items were last looked through; 0: never */
 
     struct ses_uv *uv;
     struct ses_net *net;
@@ -323,7 +324,8 @@ enum ses_outbox_advice ses_offer_answer(struct ses_outbox_item *item, enum ses_e
 SES_CHECKED enum ses_err ses_receipt_check(const struct ses_receipt *receipt,
                                            const struct ses_receipt_want *want,
                                            const struct ses_map *map,
-                                           const struct ses_hash *chain_id);
+                                           const struct ses_hash *chain_id,
+                                           struct ses_receipt_memo *memo);
 
 /* receive.c */
 struct ses_delivery {

@@ -66,7 +66,7 @@ static bool right_seat(const struct ses_receipt_leaf *leaf, const struct ses_reg
 
 enum ses_err ses_receipt_check(const struct ses_receipt *receipt,
                                const struct ses_receipt_want *want, const struct ses_map *map,
-                               const struct ses_hash *chain_id)
+                               const struct ses_hash *chain_id, struct ses_receipt_memo *memo)
 {
     const struct ses_receipt_leaf *leaf = &receipt->leaf;
     struct ses_hash digest;
@@ -81,5 +81,5 @@ enum ses_err ses_receipt_check(const struct ses_receipt *receipt,
     /* W is counted among Active members, as readers count the m - W + 1 that they ask */
     SES_REQUIRE(node != NULL && node->row.status == SES_NODE_ACTIVE, SES_ERR_NOT_FOUND);
     SES_REQUIRE(right_seat(leaf, &node->row), SES_ERR_WRONG_SWARM);
-    return ses_receipt_verify(receipt, chain_id, &node->keys.public_key);
+    return ses_receipt_verify_once(receipt, chain_id, &node->keys.public_key, memo);
 }

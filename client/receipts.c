@@ -34,7 +34,7 @@ static enum ses_err take_receipt(struct counting *k, const struct ses_receipt *r
         return SES_OK;
     }
     const enum ses_err err =
-        ses_receipt_check(receipt, k->want, &c->registry.map, &c->registry.chain_id);
+        ses_receipt_check(receipt, k->want, &c->registry.map, &c->registry.chain_id, &c->memo);
     if (err != SES_OK) {
         ses_logf(&c->log, SES_LOG_WARN, "receipts", "a receipt does not count: %s",
                  ses_err_text(err));

@@ -138,6 +138,8 @@ static struct ses_receipt sign_receipt(unsigned node, const struct ses_receipt_l
     return receipt;
 }
 
+static struct ses_receipt_memo memo;
+
 static struct ses_receipt_leaf good_leaf(void)
 {
     struct ses_receipt_leaf leaf = {.id = want.id, .swarm_from_epoch = 3, .admit_epoch = 9};
@@ -151,7 +153,7 @@ static struct ses_receipt_leaf good_leaf(void)
         struct ses_receipt_leaf leaf = good_leaf();                                                \
         change;                                                                                    \
         const struct ses_receipt r = sign_receipt(1, &leaf, &cache.chain_id);                      \
-        TAP_ERR(err, ses_receipt_check(&r, &want, &cache.map, &cache.chain_id));                   \
+        TAP_ERR(err, ses_receipt_check(&r, &want, &cache.map, &cache.chain_id, &memo));            \
     } while (0)
 
 static void test_receipts(void)
@@ -170,17 +172,17 @@ static void test_receipts(void)
     const struct ses_receipt_leaf leaf = good_leaf();
     const struct ses_hash other_chain = {{8}};
     struct ses_receipt r = sign_receipt(1, &leaf, &other_chain);
-    TAP_ERR(SES_ERR_SIGNATURE, ses_receipt_check(&r, &want, &cache.map, &cache.chain_id));
+    TAP_ERR(SES_ERR_SIGNATURE, ses_receipt_check(&r, &want, &cache.map, &cache.chain_id, &memo));
     r = sign_receipt(1, &leaf, &cache.chain_id);
     r.node_id = ids[2]; /* somebody else's name under it */
-    TAP_ERR(SES_ERR_SIGNATURE, ses_receipt_check(&r, &want, &cache.map, &cache.chain_id));
+    TAP_ERR(SES_ERR_SIGNATURE, ses_receipt_check(&r, &want, &cache.map, &cache.chain_id, &memo));
     r.node_id.bytes[3] ^= 1;
-    TAP_ERR(SES_ERR_NOT_FOUND, ses_receipt_check(&r, &want, &cache.map, &cache.chain_id));
+    TAP_ERR(SES_ERR_NOT_FOUND, ses_receipt_check(&r, &want, &cache.map, &cache.chain_id, &memo));
     for (uint32_t i = 0; i < cache.map.node_cnt; i++) { /* it leaves: readers do not count it */
         cache.map.nodes[i].row.status = SES_NODE_DECOMMISSIONING;
     }
     r = sign_receipt(1, &leaf, &cache.chain_id);
-    TAP_ERR(SES_ERR_NOT_FOUND, ses_receipt_check(&r, &want, &cache.map, &cache.chain_id));
+    TAP_ERR(SES_ERR_NOT_FOUND, ses_receipt_check(&r, &want, &cache.map, &cache.chain_id, &memo));
     ses_registry_cache_free(&cache);
 }
 

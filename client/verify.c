@@ -175,8 +175,8 @@ static enum ses_err add_promise(void *cookie, const struct ses_receipt *receipt)
     const struct ses_map *map = &v->client->registry.map;
     const struct ses_map_node *node = ses_map_find(map, &receipt->node_id);
     if (node == NULL || memcmp(receipt->leaf.digest.bytes, v->digest.bytes, 32) != 0 ||
-        ses_receipt_verify(receipt, &v->client->registry.chain_id, &node->keys.public_key) !=
-            SES_OK) {
+        ses_receipt_verify_once(receipt, &v->client->registry.chain_id, &node->keys.public_key,
+                                &v->client->memo) != SES_OK) {
         return SES_OK;
     }
     const uint64_t end_ms = ses_segment_expires_ms(&receipt->leaf.segment);

@@ -103,24 +103,27 @@ static enum ses_err check_item(const struct intake *in, struct intake_item *item
     return ses_record_check_owner(&item->record, &item->ids, &in->chain_id);
 }
 
-static bool voucher_fits(const struct intake *in, const struct voucher *v)
+static bool voucher_fits(const struct intake *in, const struct voucher *v,
+                         struct ses_receipt_memo *memo)
 {
     const struct intake_item *item = &in->items[v->item];
     return ses_equal(&v->receipt.leaf.id, &item->ids.id, 32) &&
            ses_equal(&v->receipt.leaf.digest, &item->ids.digest, 32) &&
-           ses_receipt_verify(&v->receipt, &in->chain_id, &v->pk) == SES_OK;
+           ses_receipt_verify_once(&v->receipt, &in->chain_id, &v->pk, memo) == SES_OK;
 }
 
 static void check_run(void *cookie)
 {
     struct intake *in = cookie;
+    struct ses_receipt_memo memo = {.cnt = 0};
     for (uint16_t i = 0; i < in->cnt; i++) {
         in->items[i].err = check_item(in, &in->items[i]);
     }
     for (uint16_t i = 0; i < in->voucher_cnt; i++) {
         struct voucher *v = &in->vouchers[i];
         struct intake_item *item = &in->items[v->item];
-        if (item->err == SES_OK && item->vouchers.cnt < SES_VOUCHERS_MAX && voucher_fits(in, v)) {
+        if (item->err == SES_OK && item->vouchers.cnt < SES_VOUCHERS_MAX &&
+            voucher_fits(in, v, &memo)) {
             v->valid = true;
             ses_vouchers_add(&item->vouchers, v->receipt.leaf.admit_epoch);
             item->vouched |= !ses_equal(&v->receipt.node_id, &in->sender, sizeof in->sender);

@@ -48,6 +48,18 @@ ses_receipts_sign(struct ses_receipt *out, const struct ses_receipt_leaf *leaves
 SES_CHECKED enum ses_err ses_receipt_verify(const struct ses_receipt *receipt,
                                             const struct ses_hash *chain_id,
                                             const struct ses_dsa_pk *pk);
+/* Receipts of one batch share a statement and its signature: with a memo each is verified once. What
+ * proved right last is remembered, what did not is not. Zeroed to begin with; one thread. */
+#define SES_RECEIPT_MEMO_MAX 64u
+struct ses_receipt_memo {
+    struct ses_hash proven[SES_RECEIPT_MEMO_MAX]; /* of statement and signature */
+    uint32_t cnt;                                 /* remembered ever; the oldest gives way */
+    uint32_t verified;                            /* signatures that were looked at */
+};
+SES_CHECKED enum ses_err ses_receipt_verify_once(const struct ses_receipt *receipt,
+                                                 const struct ses_hash *chain_id,
+                                                 const struct ses_dsa_pk *pk,
+                                                 struct ses_receipt_memo *memo);
 /* W = floor(2m/3) + 1 of m Active members. */
 static inline uint32_t ses_write_quorum(uint32_t members)
 {

@@ -120,8 +120,8 @@ enum ses_err ses_receipts_sign(struct ses_receipt *out, const struct ses_receipt
     return SES_OK;
 }
 
-enum ses_err ses_receipt_verify(const struct ses_receipt *receipt, const struct ses_hash *chain_id,
-                                const struct ses_dsa_pk *pk)
+static enum ses_err statement_of(uint8_t out[SES_RECEIPT_STATEMENT_BYTES],
+                                 const struct ses_receipt *receipt, const struct ses_hash *chain_id)
 {
     SES_REQUIRE(receipt->n >= 1 && receipt->n <= SES_RECEIPT_BATCH_MAX, SES_ERR_MALFORMED);
     SES_REQUIRE(receipt->index < receipt->n && receipt->path_cnt <= SES_RECEIPT_PATH_MAX,
@@ -132,7 +132,46 @@ enum ses_err ses_receipt_verify(const struct ses_receipt *receipt, const struct 
     ses_receipt_leaf_hash(&leaf, &receipt->leaf);
     SES_TRY(ses_mt_root_of_path(&root, &leaf, receipt->index, receipt->n, receipt->path,
                                 receipt->path_cnt));
+    ses_receipt_statement(out, chain_id, &receipt->node_id, receipt->n, &root);
+    return SES_OK;
+}
+
+static bool is_proven(const struct ses_receipt_memo *memo, const struct ses_hash *name)
+{
+    const uint32_t cnt = memo->cnt < SES_RECEIPT_MEMO_MAX ? memo->cnt : SES_RECEIPT_MEMO_MAX;
+    for (uint32_t i = 0; i < cnt; i++) {
+        if (ses_equal(&memo->proven[i], name, sizeof *name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum ses_err ses_receipt_verify_once(const struct ses_receipt *receipt,
+                                     const struct ses_hash *chain_id, const struct ses_dsa_pk *pk,
+                                     struct ses_receipt_memo *memo)
+{
     uint8_t statement[SES_RECEIPT_STATEMENT_BYTES];
-    ses_receipt_statement(statement, chain_id, &receipt->node_id, receipt->n, &root);
+    struct ses_blake3 hasher;
+    struct ses_hash name;
+    SES_TRY(statement_of(statement, receipt, chain_id));
+    ses_blake3_init(&hasher);
+    ses_blake3_update(&hasher, statement, sizeof statement);
+    ses_blake3_update(&hasher, &receipt->signature, sizeof receipt->signature);
+    ses_blake3_final(&hasher, &name);
+    if (is_proven(memo, &name)) {
+        return SES_OK;
+    }
+    memo->verified++;
+    SES_TRY(ses_verify(pk, SES_DOMAIN_RECEIPT, statement, sizeof statement, &receipt->signature));
+    memo->proven[memo->cnt++ % SES_RECEIPT_MEMO_MAX] = name;
+    return SES_OK;
+}
+
+enum ses_err ses_receipt_verify(const struct ses_receipt *receipt, const struct ses_hash *chain_id,
+                                const struct ses_dsa_pk *pk)
+{
+    uint8_t statement[SES_RECEIPT_STATEMENT_BYTES];
+    SES_TRY(statement_of(statement, receipt, chain_id));
     return ses_verify(pk, SES_DOMAIN_RECEIPT, statement, sizeof statement, &receipt->signature);
 }

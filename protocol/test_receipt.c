@@ -92,6 +92,48 @@ static void roundtrip(const struct ses_receipt *receipt)
     TAP_EQ(receipt->leaf.segment.hour, again.leaf.segment.hour);
 }
 
+/* One verification for the receipts of a batch; nothing false is remembered or let through. */
+static void test_verified_once(void)
+{
+    static struct ses_receipt_memo memo;
+    struct ses_dsa_pk pk;
+    struct ses_dsa_private *key = make_key(&pk);
+    struct ses_hash chain_id = model_name("chain", 0);
+    struct ses_node_id node_id;
+    ses_node_id_of(&node_id, &pk);
+    make_leaves(100);
+    for (uint32_t round = 1; round <= 2; round++) {
+        TAP_ERR(SES_OK,
+                ses_receipts_sign(receipts, leaves, 100, &chain_id, &node_id, key, tap_random()));
+        for (uint16_t i = 0; i < 100; i++) {
+            TAP_ERR(SES_OK, ses_receipt_verify_once(&receipts[i], &chain_id, &pk, &memo));
+        }
+        TAP_EQ(round, memo.verified);
+    }
+    struct ses_receipt bad = receipts[7];
+    bad.leaf.time_ms ^= 1;
+    TAP_ERR(SES_ERR_SIGNATURE, ses_receipt_verify_once(&bad, &chain_id, &pk, &memo));
+    TAP_ERR(SES_ERR_SIGNATURE, ses_receipt_verify_once(&bad, &chain_id, &pk, &memo));
+    bad = receipts[7];
+    bad.signature.bytes[100] ^= 1;
+    TAP_ERR(SES_ERR_SIGNATURE, ses_receipt_verify_once(&bad, &chain_id, &pk, &memo));
+    bad = receipts[7];
+    bad.node_id.bytes[0] ^= 1;
+    TAP_ERR(SES_ERR_SIGNATURE, ses_receipt_verify_once(&bad, &chain_id, &pk, &memo));
+    TAP_EQ(6, memo.verified);
+    TAP_EQ(2, memo.cnt);
+    for (uint32_t i = 0; i < SES_RECEIPT_MEMO_MAX; i++) { /* the oldest gives way */
+        make_leaves(1);
+        leaves[0].time_ms = i;
+        TAP_ERR(SES_OK, ses_receipts_sign(&bad, leaves, 1, &chain_id, &node_id, key, tap_random()));
+        TAP_ERR(SES_OK, ses_receipt_verify_once(&bad, &chain_id, &pk, &memo));
+    }
+    TAP_EQ(6 + SES_RECEIPT_MEMO_MAX, memo.verified);
+    TAP_ERR(SES_OK, ses_receipt_verify_once(&receipts[7], &chain_id, &pk, &memo));
+    TAP_EQ(7 + SES_RECEIPT_MEMO_MAX, memo.verified);
+    ses_dsa_private_free(key);
+}
+
 /* Every size of batch: all receipts have the path that their place wants. */
 static void test_batches(void)
 {
@@ -231,6 +273,7 @@ int main(void)
 {
     TAP_RUN(test_receipts_of_the_model);
     TAP_RUN(test_batches);
+    TAP_RUN(test_verified_once);
     TAP_RUN(test_paths);
     TAP_RUN(test_forgeries);
     TAP_RUN(test_path_lengths);

@@ -207,6 +207,7 @@ static void take_receipts(struct sim_item *it, const uint8_t *body, size_t len)
     }
     it->asked |= ok || refusal.status == SES_ERR_NOT_FOUND;
     const uint16_t cnt = ok ? ses_read_u16(&r) : 0;
+    struct ses_receipt_memo memo = {.cnt = 0};
     for (uint16_t i = 0; i < cnt && r.err == SES_OK; i++) {
         struct ses_receipt receipt;
         bool known = false;
@@ -215,7 +216,8 @@ static void take_receipts(struct sim_item *it, const uint8_t *body, size_t len)
             known |= ses_equal(&it->nodes[n], &receipt.node_id, sizeof receipt.node_id);
         }
         if (r.err == SES_OK && !known && it->node_cnt < SES_MEMBERS_MAX &&
-            ses_receipt_check(&receipt, &want, p->map, &p->sim->chain.params.chain_id) == SES_OK) {
+            ses_receipt_check(&receipt, &want, p->map, &p->sim->chain.params.chain_id, &memo) ==
+                SES_OK) {
             it->nodes[it->node_cnt++] = receipt.node_id;
         }
     }
