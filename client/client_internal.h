@@ -190,6 +190,20 @@ void ses_client_wake(struct ses_client *c);
 SES_CHECKED enum ses_err ses_client_ask(struct ses_client *c, const struct ses_map_node *node,
                                         enum ses_proto proto, bool login, const uint8_t *body,
                                         size_t len, uint64_t deadline_ms, struct ses_buf *out);
+/* Items 0..item_cnt-1, several at a time, each with one question after the other (many.c). */
+struct ses_many {
+    enum ses_proto proto;
+    bool login;
+    uint64_t deadline_ms;
+    /* Writes an item's next question (at most 2 KiB) and says to whom; NULL: it has none. */
+    const struct ses_map_node *(*ask)(void *cookie, uint32_t item, struct ses_writer *w);
+    /* An answer or why there is none; what it returns, if not SES_OK, ends everything. */
+    enum ses_err (*answered)(void *cookie, uint32_t item, enum ses_err err, const uint8_t *body,
+                             size_t len);
+    void *cookie;
+};
+SES_CHECKED enum ses_err ses_client_ask_many(struct ses_client *c, const struct ses_many *many,
+                                             uint32_t item_cnt);
 /* Runs the loop until ses_uv_stop, ses_client_stop or `ms` are over. */
 SES_CHECKED enum ses_err ses_client_run_for(struct ses_client *c, uint64_t ms);
 void ses_client_close_net(struct ses_client *c);

@@ -4,7 +4,7 @@
 
 #include "client/client_internal.h"
 
-#define ASK_MS 4000u                 /* of one member: one after the other is asked */
+#define ASK_MS 4000u                 /* of one member */
 #define RECEIPTS_MAX SES_MEMBERS_MAX /* in one answer */
 
 static bool has_node(const struct ses_node_id *nodes, uint32_t cnt, const struct ses_node_id *id)
@@ -23,6 +23,11 @@ struct counting {
     struct ses_node_id *nodes;
     uint32_t cnt;
     struct ses_buf *raw;
+    const struct ses_swarm_view *view;
+    uint32_t quorum;
+    uint32_t asked; /* members that gave an answer */
+    uint64_t tried; /* bits of view->nodes */
+    enum ses_err last;
 };
 
 static enum ses_err take_receipt(struct counting *k, const struct ses_receipt *receipt)
@@ -50,13 +55,12 @@ static enum ses_err take_receipt(struct counting *k, const struct ses_receipt *r
     return ses_buf_append(k->raw, bytes, w.len);
 }
 
-static enum ses_err take_answer(struct counting *k, const struct ses_buf *answer)
+static enum ses_err take_answer(struct counting *k, const uint8_t *body, size_t len)
 {
     struct ses_reader r;
     struct ses_refusal refusal;
     bool ok;
-    SES_REQUIRE(ses_response_begin(&r, answer->bytes, answer->len, &ok, &refusal) == SES_OK,
-                SES_ERR_PEER);
+    SES_REQUIRE(ses_response_begin(&r, body, len, &ok, &refusal) == SES_OK, SES_ERR_PEER);
     if (!ok) {
         return refusal.status;
     }
@@ -84,46 +88,72 @@ static void put_first(const struct ses_map *map, struct ses_swarm_view *view,
     }
 }
 
+static const struct ses_map_node *ask_receipts(void *cookie, uint32_t member, struct ses_writer *w)
+{
+    struct counting *k = cookie;
+    if ((k->tried >> member & 1) != 0 || (!k->want->all && k->cnt >= k->quorum)) {
+        return NULL;
+    }
+    k->tried |= (uint64_t)1 << member;
+    ses_store_receipts_write(w, &k->want->id);
+    return &k->client->registry.map.nodes[k->view->nodes[member]];
+}
+
+static enum ses_err on_receipts(void *cookie, uint32_t member, enum ses_err err,
+                                const uint8_t *body, size_t len)
+{
+    struct counting *k = cookie;
+    (void)member;
+    if (err == SES_OK) {
+        err = take_answer(k, body, len);
+        k->asked += err == SES_OK || err == SES_ERR_NOT_FOUND;
+    }
+    k->last = err != SES_OK ? err : k->last;
+    return err == SES_ERR_MEMORY ? err : SES_OK;
+}
+
+/* All at once; or one after the other until they are enough, since the first one has them all. */
+static enum ses_err count_receipts(struct counting *k, uint64_t ask_ms)
+{
+    struct ses_many many = {.proto = SES_PROTO_STORE,
+                            .deadline_ms = ask_ms,
+                            .ask = ask_receipts,
+                            .answered = on_receipts,
+                            .cookie = k};
+    for (uint32_t i = 1; !k->want->all && i < k->view->cnt && k->cnt < k->quorum; i++) {
+        SES_TRY(ses_client_ask_many(k->client, &many, i));
+    }
+    return ses_client_ask_many(k->client, &many, k->view->cnt);
+}
+
 enum ses_err ses_client_count(struct ses_client *c, const struct ses_receipt_want *want,
                               struct ses_node_id *nodes, uint32_t *node_cnt, uint32_t *quorum,
                               uint32_t *asked, struct ses_buf *raw, struct ses_note *note)
 {
     struct ses_swarm_view view;
-    uint8_t body[64];
-    struct ses_writer w;
-    struct counting k = {.client = c, .want = want, .nodes = nodes, .raw = raw};
-    enum ses_err last = SES_ERR_UNREACHABLE;
+    struct counting k = {.client = c,
+                         .want = want,
+                         .nodes = nodes,
+                         .raw = raw,
+                         .view = &view,
+                         .last = SES_ERR_UNREACHABLE};
     const uint64_t ask_ms = c->timeout_ms < ASK_MS ? c->timeout_ms : ASK_MS;
     *node_cnt = *asked = 0;
     SES_TRY(ses_client_need_map(c, false, note));
     SES_TRY(ses_client_need_net(c, note));
     SES_TRY(ses_client_view(c, &want->inbox, &view, note));
     *quorum = ses_write_quorum(view.active_cnt); /* by our map, not by an entry node's word */
-    ses_writer_init(&w, body, sizeof body);
-    ses_store_receipts_write(&w, &want->id);
-    SES_TRY(ses_writer_done(&w));
+    k.quorum = *quorum;
     put_first(&c->registry.map, &view, want->first);
-    for (uint32_t i = 0; i < view.cnt && (want->all || k.cnt < *quorum); i++) {
-        struct ses_buf answer = {0};
-        enum ses_err err = ses_client_ask(c, &c->registry.map.nodes[view.nodes[i]], SES_PROTO_STORE,
-                                          false, body, w.len, ask_ms, &answer);
-        if (err == SES_OK) {
-            err = take_answer(&k, &answer);
-            *asked += err == SES_OK || err == SES_ERR_NOT_FOUND;
-        }
-        ses_buf_free(&answer);
-        if (err == SES_ERR_CLOSED || err == SES_ERR_MEMORY) {
-            return err;
-        }
-        last = err != SES_OK ? err : last;
-    }
+    SES_TRY(count_receipts(&k, ask_ms));
     *node_cnt = k.cnt;
-    if (*asked == 0) {
+    *asked = k.asked;
+    if (k.asked == 0) {
         ses_note_set(note,
                      "none of the %" PRIu32 " nodes of swarm %" PRIu32 " gave its receipts "
                      "(last: %s)",
-                     view.cnt, view.swarm, ses_err_text(last));
-        return last;
+                     view.cnt, view.swarm, ses_err_text(k.last));
+        return k.last;
     }
     return SES_OK;
 }

@@ -88,14 +88,14 @@ static enum ses_err add_committed(struct verify *v, struct ses_note *note)
 
 /* ---- proofs ---- */
 /* An answer that says nothing is as good as a false one. */
-static enum ses_err take_proof(struct verify *v, uint32_t member, uint32_t first, uint32_t cnt,
-                               const struct ses_buf *answer)
+static enum ses_err take_proof(struct verify *v, uint32_t member, const uint8_t *body, size_t len)
 {
     struct ses_reader r;
     struct ses_refusal refusal = {0};
     struct ses_proof_answer proof = {0};
+    struct asking *asking = &v->asking[member];
     bool ok = false;
-    enum ses_err err = ses_response_begin(&r, answer->bytes, answer->len, &ok, &refusal);
+    enum ses_err err = ses_response_begin(&r, body, len, &ok, &refusal);
     if (err == SES_OK && !ok) {
         return refusal.status;
     }
@@ -106,66 +106,73 @@ static enum ses_err take_proof(struct verify *v, uint32_t member, uint32_t first
         v->complete->members[member].state = SES_COMPLETE_FALSE;
         return SES_ERR_PEER;
     }
-    return ses_complete_proof(v->complete, member, &v->segments[first], cnt, proof.proof,
-                              proof.proof_bytes);
-}
-
-static enum ses_err ask_proof(struct verify *v, uint32_t member, uint32_t first, uint32_t cnt)
-{
-    struct ses_prove ask = {.inbox = v->inbox, .epoch = v->epoch, .segment_cnt = (uint16_t)cnt};
-    uint8_t body[64 + SES_PROVE_SEGMENTS_MAX * SES_SEGMENT_BYTES];
-    struct ses_buf answer = {0};
-    struct ses_writer w;
-    const struct ses_map_node *node = ses_verify_node(v, member);
-    SES_REQUIRE(node != NULL, SES_ERR_NOT_FOUND);
-    memcpy(ask.segments, &v->segments[first], cnt * sizeof ask.segments[0]);
-    ses_writer_init(&w, body, sizeof body);
-    ses_prove_write(&w, &ask);
-    SES_TRY(ses_writer_done(&w));
-    enum ses_err err =
-        ses_client_ask(v->client, node, SES_PROTO_RETRIEVE, true, body, w.len, ASK_MS, &answer);
-    if (err == SES_OK) {
-        err = take_proof(v, member, first, cnt, &answer);
-    }
-    ses_buf_free(&answer);
-    return err;
+    return ses_complete_proof(v->complete, member, &v->segments[asking->at], asking->cnt,
+                              proof.proof, proof.proof_bytes);
 }
 
 /* Every segment, as many in one question as the node is willing to answer. */
-static enum ses_err ask_member(struct verify *v, uint32_t member)
+static const struct ses_map_node *ask_proof(void *cookie, uint32_t member, struct ses_writer *w)
 {
-    uint32_t most = SES_PROVE_SEGMENTS_MAX;
-    for (uint32_t at = 0; at < v->segment_cnt;) {
-        const uint32_t left = v->segment_cnt - at;
-        const uint32_t cnt = left < most ? left : most;
-        const enum ses_err err = ask_proof(v, member, at, cnt);
-        if (err == SES_ERR_TOO_LARGE && cnt > 1) {
-            most = cnt / 2;
-            continue;
-        }
-        SES_TRY(err);
-        at += cnt;
+    struct verify *v = cookie;
+    struct asking *asking = &v->asking[member];
+    struct ses_complete_member *m = &v->complete->members[member];
+    const struct ses_map_node *node = ses_verify_node(v, member);
+    if (!m->committed || asking->ended || asking->at == v->segment_cnt) {
+        return NULL;
+    }
+    if (node == NULL) {
+        m->err = SES_ERR_NOT_FOUND;
+        return NULL;
+    }
+    const uint32_t left = v->segment_cnt - asking->at;
+    asking->cnt = left < asking->most ? left : asking->most;
+    struct ses_prove ask = {
+        .inbox = v->inbox, .epoch = v->epoch, .segment_cnt = (uint16_t)asking->cnt};
+    memcpy(ask.segments, &v->segments[asking->at], asking->cnt * sizeof ask.segments[0]);
+    ses_prove_write(w, &ask);
+    return node;
+}
+
+static enum ses_err on_proof(void *cookie, uint32_t member, enum ses_err err, const uint8_t *body,
+                             size_t len)
+{
+    struct verify *v = cookie;
+    struct asking *asking = &v->asking[member];
+    struct ses_complete_member *m = &v->complete->members[member];
+    if (err == SES_OK) {
+        err = take_proof(v, member, body, len);
+    }
+    if (err == SES_ERR_TOO_LARGE && asking->cnt > 1) {
+        asking->most = asking->cnt / 2;
+        return SES_OK;
+    }
+    if (err == SES_ERR_MEMORY || err == SES_ERR_FULL) {
+        return err;
+    }
+    m->err = err;
+    asking->at += asking->cnt;
+    asking->ended = err != SES_OK;
+    if (err == SES_OK && asking->at == v->segment_cnt) {
+        m->state = SES_COMPLETE_PROVEN;
     }
     return SES_OK;
 }
 
 static enum ses_err ask_all(struct verify *v)
 {
+    const struct ses_many many = {.proto = SES_PROTO_RETRIEVE,
+                                  .login = true,
+                                  .deadline_ms = ASK_MS,
+                                  .ask = ask_proof,
+                                  .answered = on_proof,
+                                  .cookie = v};
     for (uint32_t i = 0; i < v->complete->member_cnt; i++) {
-        struct ses_complete_member *m = &v->complete->members[i];
-        if (!m->committed) {
-            continue;
-        }
-        const enum ses_err err = ask_member(v, i);
-        if (err == SES_ERR_CLOSED || err == SES_ERR_MEMORY || err == SES_ERR_FULL) {
-            return err;
-        }
-        m->err = err;
-        if (err == SES_OK) {
-            m->state = SES_COMPLETE_PROVEN;
+        v->asking[i] = (struct asking){.most = SES_PROVE_SEGMENTS_MAX};
+        if (v->complete->members[i].committed && v->segment_cnt == 0) {
+            v->complete->members[i].state = SES_COMPLETE_PROVEN;
         }
     }
-    return SES_OK;
+    return ses_client_ask_many(v->client, &many, v->complete->member_cnt);
 }
 
 /* ---- receipts ---- */

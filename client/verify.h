@@ -11,6 +11,12 @@ struct served {
     uint32_t cnt;
     uint32_t unserved;
 };
+/* Segments [at, at + cnt) are being asked of a member. */
+struct asking {
+    uint32_t at, cnt;
+    uint32_t most; /* in one question */
+    bool ended;    /* it does not answer, or not as it should */
+};
 struct verify {
     struct ses_client *client;
     struct ses_complete *complete;
@@ -23,6 +29,7 @@ struct verify {
     uint32_t wanted;
     uint32_t segment_cnt;
     struct ses_segment segments[SES_COMPLETE_SEGMENTS_MAX];
+    struct asking asking[SES_MEMBERS_MAX];
     struct served served[SES_MEMBERS_MAX];
 };
 /* NULL: not registered (any more). Good until the map is refreshed. */
