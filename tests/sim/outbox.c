@@ -117,7 +117,7 @@ static void seal(struct sim_item *it)
     const struct ses_record view = {record.bytes, record.bytes + SES_RECORD_HEADER_BYTES,
                                     (uint32_t)(record.len - SES_RECORD_HEADER_BYTES)};
     SES_ASSERT(ses_record_identify(&ids, &view) == SES_OK);
-    const bool token = to->has_token && !it->no_token && !dice_chance(&p->dice, 60);
+    const bool token = to->has_token && !it->no_token && !dice_chance(&p->dice, 20);
     const uint64_t nonce = token ? 0 : stamp(it, &ids, view.payload_bytes);
     ses_outbox_sealed(&it->item, &record, &ids, token ? SES_ENTRY_TOKEN : SES_ENTRY_STAMP,
                       &to->token, nonce);
