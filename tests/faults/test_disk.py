@@ -18,7 +18,7 @@ from world import (LENIENT, Load, Skip, Tap, World, judge, own_mounts, say, seed
                    small_disk, wait_for)
 
 CYCLES = setting("SES_CYCLES", 2)
-SIZE = "600m"  # room for entries above the nodes' mark (512 MiB)
+SIZE = f"{600 + 100 * CYCLES}m"  # above the nodes' mark (512 MiB) there is room for what they store
 rng = seeded(SES_CYCLES=CYCLES)
 
 
