@@ -348,8 +348,8 @@ static void receive_summary(const struct cli *cli, const struct ses_client_recei
     }
     if (got->waiting > 0) {
         fprintf(stderr,
-                "session: %u message%s: the contact card of the sender is out of reach now. Receive "
-                "again later.\n",
+                "session: %u message%s: the contact card of the sender is out of reach now. "
+                "Receive again later.\n",
                 got->waiting, got->waiting == 1 ? " waits" : "s wait");
     }
     if (got->unopenable > 0) {

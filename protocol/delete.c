@@ -82,7 +82,8 @@ static void read_targets(struct ses_delete *m, struct ses_reader *r)
         ses_delete_target_read(r, &m->targets[i]);
     }
     m->time_ms = ses_read_u64(r);
-    ses_reader_check(r, time_ok(m->time_ms) && targets_ok(m), SES_ERR_MALFORMED);
+    ses_reader_check(r, r->err == SES_OK && time_ok(m->time_ms) && targets_ok(m),
+                     SES_ERR_MALFORMED);
 }
 
 static bool owner_ok(const struct ses_delete *m)
