@@ -196,7 +196,7 @@ static enum ses_err transfer_run(struct cli *cli, struct ses_rpc_client *chain,
                                  const struct ses_identity *from, const struct ses_account *to,
                                  uint64_t amount)
 {
-    struct cli_tx send = {.signer = from, .tx.type = SES_TX_TRANSFER};
+    struct ses_tx_send send = {.signer = from, .tx.type = SES_TX_TRANSFER};
     struct ses_tx_transfer *body = &send.tx.body.transfer;
     struct ses_hash id;
     uint64_t height = 0;

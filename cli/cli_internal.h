@@ -104,15 +104,9 @@ enum ses_err cli_chain_call(struct cli *cli, const char *method, json_t *params,
 enum ses_err cli_signer(struct cli *cli, struct ses_identity **out);
 
 /* ---- transactions (tx.c) ---- */
-struct cli_tx {
-    struct ses_tx tx;
-    const struct ses_identity *signer;
-    const uint8_t *node_auth; /* of a registration: the node's own auth; NULL without */
-    size_t node_auth_len;
-};
 /* Signs as the signer (showing its key), adds the node's auth if there is one, submits. */
-enum ses_err cli_tx_submit(struct cli *cli, struct ses_rpc_client *chain, const struct cli_tx *send,
-                           struct ses_hash *tx_id);
+enum ses_err cli_tx_submit(struct cli *cli, struct ses_rpc_client *chain,
+                           const struct ses_tx_send *send, struct ses_hash *tx_id);
 /* Until it is in a block; ERR_TIMEOUT after a minute. */
 enum ses_err cli_tx_wait(struct cli *cli, struct ses_rpc_client *chain,
                          const struct ses_hash *tx_id, uint64_t *height);

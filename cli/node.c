@@ -32,7 +32,7 @@ enum ses_err cli_node_arg(struct cli *cli, struct ses_node_id *out)
     return SES_OK;
 }
 
-static enum ses_err tx_run(struct cli *cli, struct node_cmd *cmd, struct cli_tx *send)
+static enum ses_err tx_run(struct cli *cli, struct node_cmd *cmd, struct ses_tx_send *send)
 {
     struct ses_hash id;
     uint64_t height = 0;
@@ -44,7 +44,7 @@ static enum ses_err tx_run(struct cli *cli, struct node_cmd *cmd, struct cli_tx 
 
 static enum ses_err topup_run(struct cli *cli, struct node_cmd *cmd)
 {
-    struct cli_tx send = {.tx.type = SES_TX_TOP_UP};
+    struct ses_tx_send send = {.tx.type = SES_TX_TOP_UP};
     struct ses_tx_top_up *body = &send.tx.body.top_up;
     SES_TRY(cli_node_arg(cli, &body->node_id));
     SES_TRY(cli_lux_moved(cli, cli->args[1], &body->amount));
@@ -54,7 +54,7 @@ static enum ses_err topup_run(struct cli *cli, struct node_cmd *cmd)
 
 static enum ses_err decommission_run(struct cli *cli, struct node_cmd *cmd)
 {
-    struct cli_tx send = {.tx.type = SES_TX_DECOMMISSION};
+    struct ses_tx_send send = {.tx.type = SES_TX_DECOMMISSION};
     struct ses_tx_decommission *body = &send.tx.body.decommission;
     SES_TRY(cli_node_arg(cli, &body->node_id));
     SES_TRY(cli_tx_terms(cli, cmd->chain, &cmd->owner->account, &body->nonce, &body->fee));

@@ -181,7 +181,7 @@ enum ses_err cli_registration_submit(struct cli *cli, struct ses_rpc_client *cha
     reg->body.stake = stake;
     SES_TRY(cli_tx_terms(cli, chain, &owner->account, &reg->body.nonce, &reg->body.fee));
     SES_TRY(node_auth_get(cli, reg, auth));
-    struct cli_tx *send = ses_alloc(1, sizeof *send);
+    struct ses_tx_send *send = ses_alloc(1, sizeof *send);
     SES_REQUIRE(send != NULL, SES_ERR_MEMORY);
     send->tx.type = SES_TX_REGISTER;
     send->tx.body.reg = reg->body;

@@ -36,6 +36,29 @@ SES_CHECKED enum ses_err ses_client_request(struct ses_client *client,
                                             bool login, const uint8_t *body, size_t len,
                                             struct ses_buf *out, struct ses_client_note *note);
 
+/* ---- transactions ---- */
+struct ses_tx_send {
+    struct ses_tx tx;
+    const struct ses_identity *signer;
+    const uint8_t *node_auth; /* of a registration: the node's own auth; NULL without */
+    size_t node_auth_len;
+};
+/* The nonce and fee that the next transaction of `account` takes. */
+SES_CHECKED enum ses_err ses_tx_terms(struct ses_rpc_client *chain,
+                                      const struct ses_account *account, uint64_t *nonce,
+                                      uint64_t *fee, struct ses_note *note);
+/* Signs as the signer (showing its key), adds the node's auth if there is one, submits. */
+SES_CHECKED enum ses_err ses_tx_submit(struct ses_rpc_client *chain, const struct ses_tx_send *send,
+                                       struct ses_hash *tx_id, struct ses_note *note);
+/* ses_client_demand with another account that pays, asked for once the receipt is found and good;
+ * NULL: the client's identity. */
+typedef enum ses_err ses_payer_fn(void *cookie, const struct ses_identity **out);
+SES_CLIENT_CHECKED int ses_client_demand_paid(struct ses_client *client,
+                                              const struct ses_client_demand *ask,
+                                              ses_payer_fn *payer, void *cookie,
+                                              struct ses_client_demanded *out,
+                                              struct ses_client_note *note);
+
 /* ---- receipts in files: one after the other, as they travel ---- */
 typedef enum ses_err ses_receipt_fn(void *cookie, const struct ses_receipt *receipt);
 /* At most SES_MEMBERS_MAX; no signature is checked. ERR_MALFORMED, or what `fn` returns. */

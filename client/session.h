@@ -270,7 +270,7 @@ ses_client_outbox(struct ses_client *client,
                   struct ses_client_note *note);
 
 /* Receipts of stored messages are fetched, checked and kept in the profile by every network call,
- * receipts/<id in hex>, until the message expires: with them `session demand` makes the signers
+ * receipts/<id in hex>, until the message expires: with them ses_client_demand makes the signers
  * show the record on chain. This call does it for one message now, and says what it found.
  *
  * Fetches the receipts of a stored message from its swarm and checks each: signature with the
@@ -441,6 +441,42 @@ struct ses_client_verify_result {
 SES_CLIENT_API SES_CLIENT_CHECKED int ses_client_verify(struct ses_client *client,
                                                         const struct ses_client_verify *ask,
                                                         struct ses_client_verify_result *out,
+                                                        struct ses_client_note *note);
+
+/* ---- holding a node to its receipt, on chain ---- */
+enum ses_client_outcome {
+    SES_CLIENT_DEMANDED = 1, /* in a block; the node's answer is not due yet */
+    SES_CLIENT_SHOWN,        /* it opened the record under its commitment */
+    SES_CLIENT_MISSED,       /* it did not, and lost `slashed` of its stake */
+    SES_CLIENT_UNJUDGED      /* the chain stood still, or the node was not due */
+};
+struct ses_client_demand {
+    size_t size;             /* sizeof(struct ses_client_demand) */
+    const uint8_t *id;       /* 32 bytes: the record, with receipts in this profile; NULL: */
+    const uint8_t *receipts; /* some, as in a file of receipts/ */
+    size_t receipts_bytes;
+    const char *node; /* whose receipt, if several nodes signed; NULL: the only one's */
+    int wait;         /* until the node has shown the record, or missed: two to three epochs */
+};
+struct ses_client_demanded {
+    char node[SES_CLIENT_NODE_TEXT];
+    uint8_t id[32];    /* of the record */
+    uint8_t tx_id[32]; /* zeros: nothing was sent */
+    uint64_t height;   /* of the block with the demand */
+    enum ses_client_outcome outcome;
+    int accepted;     /* `epoch` is known: only with `wait` */
+    uint64_t epoch;   /* of acceptance; the answer is due in the next one */
+    uint64_t slashed; /* nLUX */
+};
+/* Makes the signer of a receipt show the record on chain, or pay. The transaction's fee is paid
+ * from the account of the identity. SES_CLIENT_OK: demanded, or shown. SES_CLIENT_PEER: missed.
+ * SES_CLIENT_TIMEOUT: not judged, or in no block after a minute. SES_CLIENT_NOT_FOUND: no such
+ * receipt, or the node is not registered. SES_CLIENT_INVALID: several nodes signed; the note names
+ * them. *out is filled as far as it came.
+ */
+SES_CLIENT_API SES_CLIENT_CHECKED int ses_client_demand(struct ses_client *client,
+                                                        const struct ses_client_demand *ask,
+                                                        struct ses_client_demanded *out,
                                                         struct ses_client_note *note);
 
 /* ---- the network as this client sees it ---- */

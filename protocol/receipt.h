@@ -48,8 +48,8 @@ ses_receipts_sign(struct ses_receipt *out, const struct ses_receipt_leaf *leaves
 SES_CHECKED enum ses_err ses_receipt_verify(const struct ses_receipt *receipt,
                                             const struct ses_hash *chain_id,
                                             const struct ses_dsa_pk *pk);
-/* Receipts of one batch share a statement and its signature: with a memo each is verified once. What
- * proved right last is remembered, what did not is not. Zeroed to begin with; one thread. */
+/* Receipts of one batch share a statement and its signature: with a memo each is verified once.
+ * What proved right last is remembered, what did not is not. Zeroed to begin with; one thread. */
 #define SES_RECEIPT_MEMO_MAX 64u
 struct ses_receipt_memo {
     struct ses_hash proven[SES_RECEIPT_MEMO_MAX]; /* of statement and signature */
