@@ -35,6 +35,16 @@
     X(SILENCE_COUNTS, "a member that failed counts as one that answered")                          \
     X(REPLAYS_NOT_SEEN, "the recipient does not remember what it was handed")                      \
     X(IDS_BY_PREFIX, "records whose ids begin alike are taken for one")                            \
+    X(NEVER_EARLIER, "a known record is not admitted earlier when members vouch for it")           \
+    X(LATE_NOT_PASSED_ON, "what comes just before a freeze is not passed on at once")              \
+    X(VOUCHERS_NOT_VERIFIED, "receipts that vouch for a late record are believed unread")          \
+    X(VOUCHER_COUNTS_TWICE, "a member vouches for a record as often as it likes")                  \
+    X(RECEIPT_OF_ANOTHER, "a receipt of another record counts")                                    \
+    X(CLAIMS_NOT_CHECKED, "what a member gives need not be what it told of")                       \
+    X(NEVER_CUT_OFF, "a member that gave another record than it told of is asked again")           \
+    X(FOREIGN_SIGNATURE, "the chain does not look at a node's signature")                          \
+    X(OPENINGS_NOT_CHECKED, "the chain believes any opening")                                      \
+    X(ONE_NO_IS_ENOUGH, "a node that one tester did not reach counts as unreachable")              \
     X(CLOCK_IN_STATE, "the chain's state depends on the clock of the machine")
 enum ses_mutant {
     SES_MUTANT_NONE = 0,

@@ -63,6 +63,7 @@ struct debt {
     uint8_t *bytes; /* header 48 and payload; NULL: in the store only */
     uint32_t payload_bytes;
     uint64_t targets, acked, queued, flying; /* bits of link slots */
+    uint64_t again; /* flying without the receipts that are sent along now */
     bool own;                                /* our receipt was issued */
     bool putting;                            /* the store has not answered yet */
     bool loading;                            /* ses_store_get under way */

@@ -48,7 +48,7 @@ static bool may_vouch(const struct intake *in, uint16_t item, const struct ses_n
         return false;
     }
     for (uint16_t i = 0; i < in->voucher_cnt; i++) {
-        if (in->vouchers[i].item == item &&
+        if (in->vouchers[i].item == item && !SES_MUTANT(VOUCHER_COUNTS_TWICE) &&
             ses_equal(&in->vouchers[i].receipt.node_id, node_id, sizeof *node_id)) {
             return false;
         }
@@ -109,7 +109,8 @@ static bool voucher_fits(const struct intake *in, const struct voucher *v,
     const struct intake_item *item = &in->items[v->item];
     return ses_equal(&v->receipt.leaf.id, &item->ids.id, 32) &&
            ses_equal(&v->receipt.leaf.digest, &item->ids.digest, 32) &&
-           ses_receipt_verify_once(&v->receipt, &in->chain_id, &v->pk, memo) == SES_OK;
+           (SES_MUTANT(VOUCHERS_NOT_VERIFIED) ||
+            ses_receipt_verify_once(&v->receipt, &in->chain_id, &v->pk, memo) == SES_OK);
 }
 
 static void check_run(void *cookie)
@@ -148,7 +149,7 @@ static void on_put(void *cookie, const struct ses_put_result *result)
     if (result->err == SES_OK) {
         item->receipt = result->receipt;
         item->existed = result->existed;
-        if (!item->existed) {
+        if (!item->existed || result->earlier) {
             ses_relay_accepted(d, item->in, item);
         }
     }

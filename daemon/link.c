@@ -79,6 +79,11 @@ static struct debt *queue_pop(struct link *link)
 static void settle(struct link *link, struct debt *debt)
 {
     debt->flying &= ~bit_of(link);
+    if ((debt->again & bit_of(link)) != 0) {
+        debt->again &= ~bit_of(link);
+        debt->acked &= ~bit_of(link);
+        ses_member_queue(link, debt);
+    }
     ses_debt_check(debt);
 }
 
@@ -297,7 +302,8 @@ static void apply_receipts(struct link *link, struct batch *batch, const struct 
     for (uint16_t i = 0; i < v->item_cnt; i++) {
         const struct verdict_item *item = &v->items[i];
         struct debt *debt = item->record < batch->cnt ? batch->debts[item->record] : NULL;
-        if (debt == NULL || !item->valid || !leaf_fits(link, debt, &item->receipt.leaf)) {
+        if (debt == NULL || !item->valid ||
+            (!SES_MUTANT(RECEIPT_OF_ANOTHER) && !leaf_fits(link, debt, &item->receipt.leaf))) {
             d->stats.receipts_invalid++;
             continue;
         }

@@ -68,8 +68,9 @@ struct reconcile {
     struct reconcile_list wants, gives;
     struct reconcile_bulk *bulks;
     uint32_t bulk_cnt;
-    bool older; /* segments before from_hour differ */
-    bool cut;   /* a limit ended the run early: there are more differences */
+    bool older;   /* segments before from_hour differ */
+    bool cut;     /* a limit ended the run early: there are more differences */
+    bool endless; /* so, by rounds or bytes: there was always more that differs */
     uint32_t round_cnt;
     uint64_t bytes_out, bytes_in;
     struct reconcile_ask *ask; /* reconcile_ask.c */

@@ -365,6 +365,7 @@ static enum ses_err own_batch(struct reconcile *r)
     struct reconcile_ask *a = r->ask;
     if (r->round_cnt >= RECONCILE_ROUNDS_MAX || r->bytes_in >= BYTES_IN_MAX) {
         r->cut = r->cut || a->todo_cnt > 0;
+        r->endless = a->todo_cnt > 0;
         a->todo_cnt = 0;
     }
     if (a->todo_cnt == 0) {

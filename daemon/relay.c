@@ -29,22 +29,38 @@ static void keep(struct debt *debt, const struct ses_receipt *receipt)
     }
 }
 
+/* One that entered here for the next epoch belongs to this one: who has it already hears of it once
+ * more, now with receipts. */
+static struct debt *debt_anew(struct ses_daemon *d, const struct intake_item *item)
+{
+    struct debt *debt = ses_debt_find(d, &item->ids.id);
+    if (debt != NULL) {
+        debt->voucher_cnt = 0;
+        debt->acked = 0;
+        debt->again = debt->flying;
+    }
+    return debt;
+}
+
 void ses_relay_accepted(struct ses_daemon *d, const struct intake *in,
                         const struct intake_item *item)
 {
     uint64_t epoch;
-    struct debt *debt;
     if (!window(d, &epoch) || item->receipt.leaf.admit_epoch > epoch ||
-        ses_debt_find(d, &item->ids.id) != NULL) {
+        SES_MUTANT(LATE_NOT_PASSED_ON)) {
         return;
     }
-    if (d->debts.bytes >= d->p.limits.entry_bytes_max || d->debts.cnt >= d->p.limits.debts_max ||
-        ses_debt_new(&debt, d, &item->ids, &item->record) != SES_OK) {
-        d->stats.limits_hit++;
-        return;
+    struct debt *debt = debt_anew(d, item);
+    if (debt == NULL) {
+        if (d->debts.bytes >= d->p.limits.entry_bytes_max ||
+            d->debts.cnt >= d->p.limits.debts_max ||
+            ses_debt_new(&debt, d, &item->ids, &item->record) != SES_OK) {
+            d->stats.limits_hit++;
+            return;
+        }
+        debt->own = true;
+        debt->relay = true;
     }
-    debt->own = true;
-    debt->relay = true;
     keep(debt, &item->receipt);
     struct ses_receipt receipt;
     for (uint16_t at = 0; ses_intake_voucher(in, item, &at, &receipt);) {

@@ -49,7 +49,8 @@ void ses_sync_cut_off(struct ses_daemon *d, const struct ses_node_id *node_id, c
     ses_node_id_text(text, node_id);
     ses_logf(d->p.log, SES_LOG_WARN, MODULE,
              "nothing is fetched from a member for an epoch node=%s why=%s", text, why);
-    peer->cut_until_ms = ses_daemon_mono(d) + d->times.epoch_s * 1000;
+    peer->cut_until_ms =
+        SES_MUTANT(NEVER_CUT_OFF) ? 0 : ses_daemon_mono(d) + d->times.epoch_s * 1000;
     peer->strikes = 0;
     d->stats.sync_cut_off++;
 }

@@ -27,7 +27,8 @@ static void op_free(struct ses_store *store, struct ses_op *op)
 
 static void answer(struct ses_op *op, enum ses_err err, const struct ses_receipt *receipt)
 {
-    struct ses_put_result result = {.err = err, .existed = op->existed};
+    struct ses_put_result result = {
+        .err = err, .existed = op->existed, .earlier = op->earlier && err == SES_OK};
     if (receipt != NULL) {
         result.receipt = *receipt;
     }
@@ -309,14 +310,123 @@ void ses_put_take_back(struct ses_store *store, struct ses_op *op)
     }
 }
 
+/* ---- records that are known, and belong to an earlier epoch ---- */
+static uint64_t epoch_now(const struct ses_store *store, const struct ses_op *op,
+                          const struct ses_vouchers *vouchers)
+{
+    return ses_vouched_epoch(&store->p.times, op->ids.header.ts_ms,
+                             ses_now_ms(&store->p.loop->clock), store->sealed, vouchers);
+}
+
+/* Members that accepted it earlier vouch for an epoch before the one that it was admitted to here:
+ * they commit to it there, so must we. Else whoever sends a record to some members just before an
+ * epoch freezes, and to the others just after, would make them commit to different sets. */
+static bool comes_earlier(const struct ses_store *store, const struct ses_op *op, uint64_t epoch)
+{
+    return op->vouchers.cnt > 0 && epoch_now(store, op, &op->vouchers) < epoch;
+}
+
+struct admit_task {
+    struct ses_task task;
+    struct ses_store *store;
+    struct ses_op *op;
+    struct ses_index_row row;
+};
+
+static enum ses_err write_admission(struct ses_task *task, struct ses_lane *lane)
+{
+    struct admit_task *t = (struct admit_task *)task;
+    struct ses_index *index;
+    SES_ASSERT(pthread_mutex_lock(&t->store->lock) == 0);
+    const int64_t sealed = t->store->sealed;
+    SES_ASSERT(pthread_mutex_unlock(&t->store->lock) == 0);
+    const uint64_t epoch =
+        ses_vouched_epoch(&t->store->p.times, t->row.ts_ms, ses_now_ms(&t->store->p.loop->clock),
+                          sealed, &t->op->vouchers);
+    if (epoch >= t->row.admit_epoch) {
+        return SES_OK; /* too late by now */
+    }
+    t->row.admit_epoch = epoch;
+    t->op->earlier = true;
+    SES_TRY(ses_lane_index(lane, t->row.segment.ttl_class, ses_day_of(&t->row.segment), &index));
+    SES_REQUIRE(index != NULL, SES_ERR_DISK_LOW);
+    index->sync = true; /* it stands in no log */
+    return ses_index_insert(index, &t->row);
+}
+
+static void admission_written(struct ses_task *task, struct ses_store *store)
+{
+    struct admit_task *t = (struct admit_task *)task;
+    struct ses_op *op = t->op;
+    struct ses_entry *e = ses_catalog_entry(&store->catalog, op->entry);
+    ses_catalog_seg(&store->catalog, e->segment)->reserved--;
+    e->flags &= (uint8_t)~SES_FLAG_BUSY;
+    if (task->err != SES_OK) {
+        ses_put_op_fail(store, op, task->err == SES_ERR_NO_SPACE ? SES_ERR_DISK_LOW : task->err);
+    } else {
+        if (op->earlier) {
+            op->admit_epoch = t->row.admit_epoch;
+            ses_catalog_move(&store->catalog, op->entry, e->seq, e->offset,
+                             (uint32_t)op->admit_epoch, e->payload_bytes);
+            ses_delete_targets(store, op);
+        }
+        op->admit_epoch = ses_entry_epoch(e);
+        ses_sign_push(store, op);
+    }
+    ses_free(t);
+}
+
+static enum ses_err admit_earlier(struct ses_store *store, struct ses_op *op,
+                                  const struct ses_put *put)
+{
+    struct ses_entry *e = ses_catalog_entry(&store->catalog, op->entry);
+    SES_REQUIRE((e->flags & SES_FLAG_BUSY) == 0 && !store->fatal, SES_ERR_FULL);
+    SES_TRY(ses_put_targets(store, op, put));
+    struct admit_task *t = ses_alloc(1, sizeof *t);
+    SES_REQUIRE(t != NULL, SES_ERR_MEMORY);
+    t->task = (struct ses_task){.run = write_admission, .done = admission_written};
+    t->store = store;
+    t->op = op;
+    t->row = (struct ses_index_row){.seq = e->seq,
+                                    .digest = op->ids.digest,
+                                    .id = op->ids.id,
+                                    .segment = op->ids.segment,
+                                    .offset = e->offset,
+                                    .ts_ms = op->ids.header.ts_ms,
+                                    .admit_epoch = e->admit_epoch,
+                                    .payload_bytes = e->payload_bytes,
+                                    .ns = op->ids.header.ns,
+                                    .kind = (uint8_t)op->ids.header.kind,
+                                    .flags = e->flags & SES_FLAGS_DURABLE};
+    op->existed = true;
+    e->flags |= SES_FLAG_BUSY;
+    ses_catalog_seg(&store->catalog, e->segment)->reserved++;
+    ses_task_push(store, &t->task);
+    return SES_OK;
+}
+
+static enum ses_err put_live(struct ses_store *store, struct ses_op *op, const struct ses_put *put)
+{
+    const struct ses_entry *e = ses_catalog_entry(&store->catalog, op->entry);
+    if (wanted_again(store, op, e)) {
+        return put_again(store, op, put);
+    }
+    const bool earlier = e->admit_epoch != SES_EPOCH_NONE && !SES_MUTANT(NEVER_EARLIER) &&
+                         comes_earlier(store, op, e->admit_epoch);
+    return earlier ? admit_earlier(store, op, put) : ses_put_known(store, op);
+}
+
 static enum ses_err put_known_or_wait(struct ses_store *store, struct ses_op *op,
                                       const struct ses_put *put)
 {
     const struct ses_entry *e = ses_catalog_entry(&store->catalog, op->entry);
     if (e->state == SES_ENTRY_LIVE) {
-        return wanted_again(store, op, e) ? put_again(store, op, put) : ses_put_known(store, op);
+        return put_live(store, op, put);
     }
     struct ses_op *leader = ses_slab_at(&store->ops, e->link);
+    /* what is being written without these receipts is stamped already: let it come again */
+    SES_REQUIRE(!comes_earlier(store, op, epoch_now(store, leader, &leader->vouchers)),
+                SES_ERR_FULL);
     op->existed = true;
     op->next = leader->followers;
     leader->followers = op;

@@ -127,6 +127,7 @@ bool ses_deletion_allowed(const struct ses_record_ids *statement,
 struct ses_put_result {
     enum ses_err err;
     bool existed;
+    bool earlier;               /* it existed, and is admitted to an earlier epoch now */
     struct ses_receipt receipt; /* valid if err == SES_OK: signed after fdatasync */
 };
 struct ses_put {

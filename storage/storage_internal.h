@@ -47,6 +47,7 @@ struct ses_op {
     bool existed;
     bool again;       /* the entry is live: its record is stored once more, or after all */
     bool fixed_epoch; /* it keeps its admit_epoch */
+    bool earlier;     /* the entry is live, and admitted to an earlier epoch now */
     uint8_t target_cnt;
     struct ses_deletion *targets; /* owned; of a statement, those that are allowed */
     uint8_t *bytes; /* log prefix, header, payload; NULL if nothing is to be written */

@@ -96,6 +96,10 @@ enum ses_err ses_response_check(uint8_t *shown, const struct ses_tx_response *re
         SES_REQUIRE(response->opening_cnt == 0, SES_ERR_OPENING);
         return SES_OK;
     }
+    if (SES_MUTANT(OPENINGS_NOT_CHECKED)) {
+        *shown = (uint8_t)((1u << owed_cnt) - 1);
+        return SES_OK;
+    }
     SES_REQUIRE(root != NULL, SES_ERR_OPENING);
     SES_REQUIRE(ses_forest_check(&opened, &root->root, root->swarm, root->epoch, response->proof,
                                  response->proof_len) == SES_OK,

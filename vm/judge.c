@@ -196,7 +196,8 @@ static bool unreached(const struct ses_params *p, const struct ses_node *node,
                       const struct ses_judgement *note)
 {
     const uint32_t half = (note->answered + 1u) / 2;
-    const uint64_t wanted = p->min_peers < half ? p->min_peers : half;
+    const uint64_t most = p->min_peers < half ? p->min_peers : half;
+    const uint64_t wanted = SES_MUTANT(ONE_NO_IS_ENOUGH) ? note->answered : most;
     const uint32_t enough = note->tested < ANSWERS_ENOUGH ? note->tested : ANSWERS_ENOUGH;
     return node->status == SES_NODE_ACTIVE && note->answered >= enough && note->reached < wanted;
 }

@@ -225,6 +225,7 @@ void sim_chain_start(struct sim *s)
         return;
     }
     ses_vm_chain_id(c->machines[0].vm, &c->params.chain_id);
+    c->map = sim_chain_map(s, 0);
     sim_after(s, 0, tick, s);
 }
 
@@ -474,6 +475,9 @@ static void submit_answer(void *cookie)
     struct ses_note note = {{0}};
     struct ses_hash id;
     enum ses_err err = reachable(a);
+    if (a->sim->nodes[a->host].byz != NULL) {
+        byz_submit(&a->sim->nodes[a->host], &a->tx);
+    }
     if (err == SES_OK) {
         err = ses_vm_submit(a->sim->chain.machines[0].vm, a->tx.bytes, a->tx.len, &id, &note);
     }

@@ -220,7 +220,8 @@ static bool all_well(const struct sim *s)
     }
     /* who does not know where members moved is as good as down */
     const bool informed = !s->churn || s->chain.trouble_until_ms <= s->now_ms;
-    return informed && sim_calm(s, SIM_MINUTE_MS);
+    /* members that lie are those that a store bears */
+    return informed && s->byz_cnt == 0 && sim_calm(s, SIM_MINUTE_MS);
 }
 
 /* So many Active members of an inbox's swarm go down, the others stay. */

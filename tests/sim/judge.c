@@ -23,13 +23,21 @@ static bool restored(const struct sim *s, const struct sim_node *node, uint64_t 
     return node->spoiled && epoch <= node->spoiled_ms / epoch_ms + 1;
 }
 
+/* Honest, and so are more than two thirds of its swarm. */
+static bool kept_bounds(const struct sim *s, const struct sim_node *node)
+{
+    const struct ses_map *map = s->chain.map;
+    const struct ses_map_node *row = map != NULL ? ses_map_find(map, &node->node_id) : NULL;
+    return node->byz == NULL && (row == NULL || byz_bounded(s, map, row->row.swarm));
+}
+
 /* ---- S3 ---- */
 static bool find_miss(void *cookie, const struct ses_judgement *j)
 {
     struct sim *s = cookie;
     for (uint32_t i = 0; i < s->node_cnt; i++) {
         const struct sim_node *node = &s->nodes[i];
-        const bool honest = !restored(s, node, j->epoch);
+        const bool honest = !restored(s, node, j->epoch) && kept_bounds(s, node);
         if (honest && j->causes != 0 && ses_equal(&node->node_id, &j->node_id, sizeof j->node_id)) {
             sim_broken(s, "S3",
                        "node %u, honest and undisturbed, missed epoch %" PRIu64 ": causes "
@@ -47,7 +55,7 @@ static bool is_restored(const struct sim *s, const struct ses_committed *c)
     for (uint32_t i = 0; i < s->node_cnt; i++) {
         const struct sim_node *node = &s->nodes[i];
         found |= ses_equal(&node->node_id, &c->node_id, sizeof c->node_id) &&
-                 restored(s, node, c->epoch);
+                 (!kept_bounds(s, node) || restored(s, node, c->epoch));
     }
     return found;
 }
@@ -88,6 +96,7 @@ void oracle_epoch(struct sim *s, uint64_t epoch)
     if (err != SES_OK && err != SES_ERR_NOT_FOUND) {
         sim_broken(s, "S3", "epoch %" PRIu64 " has no judgement: %s", epoch, ses_err_text(err));
     }
+    byz_epoch(s, epoch);
     sim_chain_epoch(s, 0, &record);
     for (uint32_t swarm = 0; swarm < record.num_swarms && !s->verdict.failed; swarm++) {
         struct roots roots = {.sim = s};

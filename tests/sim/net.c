@@ -19,7 +19,9 @@ struct ses_call {
     bool has_login;
     struct ses_hash login;
     struct ses_timer *deadline;
+    uint8_t op;
     bool told, replied;
+    bool lied;     /* a liar's answer, not what was asked for */
     uint32_t refs; /* the client's, and that of the way there and back */
     enum ses_err err;
     struct ses_buf body; /* request, then reply */
@@ -122,6 +124,9 @@ static void call_return(void *cookie)
         call->server->host < s->node_cnt) {
         oracle_page(call->client->sim, call->server->host, call->body.bytes, call->body.len);
     }
+    if (call->lied && !call->told && call->err == SES_OK) {
+        byz_was_caught(&call->client->sim->nodes[call->server->host], call->client->host);
+    }
     call_tell(call, call->err);
     call_unref(call);
 }
@@ -146,6 +151,10 @@ static void call_answer(struct ses_call *call, enum ses_err err, const uint8_t *
     }
     call->body.len = 0;
     SES_ASSERT(ses_buf_append(&call->body, body, len) == SES_OK);
+    if (call->server->host < s->node_cnt && s->nodes[call->server->host].byz != NULL &&
+        err == SES_OK) {
+        call->lied = byz_reply(&s->nodes[call->server->host], call->proto, call->op, &call->body);
+    }
     const bool gone = call->server->down; /* a dead process' words do not leave the machine */
     go_back(call, gone ? SES_ERR_CLOSED : err,
             gone && call->server->dark ? SIM_DEAD
@@ -174,6 +183,9 @@ static void call_arrive(void *cookie)
                 server->dark ? CONNECT_MS : sim_net_delay(s, server->host, call->client->host));
         return;
     }
+    if (server->host < s->node_cnt && s->nodes[server->host].byz != NULL) {
+        byz_asked(&s->nodes[server->host], call->client->host, call->proto, call->op);
+    }
     struct ses_buf body = call->body;
     call->body = (struct ses_buf){0};
     sim_net_peer(&call->peer, call->client, server);
@@ -198,6 +210,7 @@ static struct ses_call *call_new(struct sim_net *net, struct sim_net *server,
     call->server = server;
     call->client = net;
     call->proto = request->proto;
+    call->op = request->len > 1 ? request->body[1] : 0;
     call->refs = 1;
     SES_ASSERT(ses_buf_append(&call->body, request->body, request->len) == SES_OK);
     if (request->login != NULL) {
@@ -227,6 +240,8 @@ static enum ses_err net_request(struct ses_net *base, const struct ses_request *
     enum ses_err err;
     struct sim_net *server = sim_net_find(s, request->target, &err);
     SES_REQUIRE(!net->down, SES_ERR_CLOSED);
+    SES_REQUIRE(net->host >= s->node_cnt || byz_asks(&s->nodes[net->host], request->proto),
+                SES_ERR_UNREACHABLE);
     if (server == NULL) {
         return err;
     }

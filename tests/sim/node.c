@@ -271,4 +271,5 @@ void sim_node_free(struct sim_node *node)
     sim_net_free(&node->net);
     sim_disk_free(node->disk);
     ses_dsa_private_free(node->key);
+    byz_free(node);
 }

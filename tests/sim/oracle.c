@@ -1,9 +1,10 @@
 /* The promises of docs/architecture.md, watched from outside: what people are told, what nodes
  * hold, what travels. Each check names the promise that it guards. */
-#include "tests/sim/sim.h"
+#include "tests/sim/byz.h"
 
 #define D2_CALM_MS 10000u
 #define D2_AFTER_STORM_MS 60000u
+#define D2_LIARS_MS 300000u /* a liar keeps it back: others give it when they compare */
 #define CATCH_UP_MS 900000u
 #define CLOCK_SLACK_MS 120000u /* expiry is judged by clocks that may be off */
 
@@ -79,9 +80,16 @@ static uint32_t swarm_of_node(const struct ses_map *map, const struct sim_node *
 }
 
 struct count {
-    uint32_t members, holders, up, lacking_up, spoiled;
+    uint32_t members, holders, up, lacking_up, spoiled; /* of the honest, members apart */
+    uint32_t liars;
     uint32_t lacks; /* one of them */
 };
+
+/* What is promised is promised while fewer than a third of the members lie. */
+static bool bounded(const struct count *c)
+{
+    return c->liars == 0 || 3 * c->liars < c->members;
+}
 
 static void count_members(struct sim *s, const struct ses_map *map, const struct sim_msg *m,
                           struct count *c)
@@ -95,6 +103,10 @@ static void count_members(struct sim *s, const struct ses_map *map, const struct
             continue;
         }
         c->members++;
+        if (node->byz != NULL) {
+            c->liars++;
+            continue;
+        }
         c->spoiled += spoiled(node, m);
         if (sim_node_up(node)) {
             c->up++;
@@ -133,8 +145,8 @@ void oracle_stored(struct sim *s, struct sim_msg *m, const struct ses_stored *st
         }
         const struct sim_node *node = &s->nodes[at];
         m->nodes[m->node_cnt++] = (uint16_t)at;
-        const bool there =
-            node->spoiled || sim_disk_durable(node->disk, path, m->head.bytes, m->head.len);
+        const bool there = node->spoiled || node->byz != NULL ||
+                           sim_disk_durable(node->disk, path, m->head.bytes, m->head.len);
         durable += there;
         if (!there) {
             sim_tell(s, "message %u: node %u gave a receipt and would lose it", m->number, at);
@@ -169,8 +181,8 @@ void oracle_node_up(struct sim *s, struct sim_node *node)
         for (uint32_t n = 0; n < m->node_cnt; n++) {
             promised |= m->nodes[n] == node->index;
         }
-        if (promised && alive(s, m) && !spoiled(node, m) && still_in(s, map, node, m) &&
-            !holds(node, m)) {
+        if (promised && node->byz == NULL && alive(s, m) && !spoiled(node, m) &&
+            still_in(s, map, node, m) && !holds(node, m)) {
             sim_broken(s, "D1", "node %u came back without message %u, for which it gave a receipt",
                        node->index, m->number);
         }
@@ -190,20 +202,25 @@ static void check_msg(struct sim *s, const struct ses_map *map, struct sim_msg *
     struct count c;
     count_members(s, map, m, &c);
     s->oracle.checked_cnt++;
-    if (!m->spread && c.lacking_up == 0 && c.up == c.members) {
+    if (!bounded(&c)) {
+        return;
+    }
+    if (!m->spread && c.lacking_up == 0 && c.up + c.liars == c.members) {
         m->spread = true;
         const uint64_t took = s->now_ms - m->stored_ms;
         s->oracle.spread_ms_max = took > s->oracle.spread_ms_max ? took : s->oracle.spread_ms_max;
     }
-    /* of W that hold it no more than those that are down or spoiled may be missing */
+    byz_receipts(s, m);
+    /* of W that hold it no more than those that are down, spoiled or lie may be missing */
     const uint32_t gone = c.members - c.up + c.spoiled;
     if (!moving(s) && c.holders + gone < 2 * c.members / 3 + 1) {
-        sim_broken(s, "D3", "message %u is held by %u of %u members, %u are down or spoiled",
+        sim_broken(s, "D3", "message %u is held by %u of %u members, %u are down, spoiled or lie",
                    m->number, c.holders, c.members, gone);
     }
     const bool settled =
-        m->calm ? s->now_ms >= m->stored_ms + D2_CALM_MS
-                : sim_calm(s, D2_AFTER_STORM_MS) && s->now_ms >= m->stored_ms + D2_AFTER_STORM_MS;
+        s->byz_cnt > 0 ? sim_calm(s, D2_LIARS_MS) && s->now_ms >= m->stored_ms + D2_LIARS_MS
+        : m->calm      ? s->now_ms >= m->stored_ms + D2_CALM_MS
+                  : sim_calm(s, D2_AFTER_STORM_MS) && s->now_ms >= m->stored_ms + D2_AFTER_STORM_MS;
     if (settled && sim_calm(s, 0) && !m->spread && c.lacking_up > 0) {
         sim_broken(s, "D2",
                    "message %u was stored %" PRIu64 " s ago, the weather is calm, and node "
@@ -250,7 +267,10 @@ void oracle_end(struct sim *s)
             continue;
         }
         count_members(s, map, m, &c);
-        if (c.up < c.members) {
+        if (!bounded(&c)) {
+            continue;
+        }
+        if (c.up + c.liars < c.members) {
             sim_broken(s, "A1", "%u of %u members of a swarm are down at the end", c.members - c.up,
                        c.members);
         } else if (c.lacking_up > 0 && c.spoiled == 0 && !moving(s)) {
@@ -282,13 +302,14 @@ static bool must_be_there(const struct sim *s, const struct sim_msg *m,
     for (uint32_t i = 0; i < fetch->member_cnt; i++) {
         const struct ses_fetch_member *f = &fetch->members[i];
         const uint32_t at = node_of(s, &f->node_id);
-        members += f->counts;
-        whole &= at < s->node_cnt && !spoiled(&s->nodes[at], m);
-        asked += f->counts && f->state == SES_FETCH_DONE && at < s->node_cnt &&
+        const bool liar = byz_of(s, at) != NULL;
+        members += f->counts && !liar;
+        whole &= at < s->node_cnt && !liar && !spoiled(&s->nodes[at], m);
+        asked += f->counts && f->state == SES_FETCH_DONE && at < s->node_cnt && !liar &&
                  !spoiled(&s->nodes[at], m);
     }
     for (uint32_t n = 0; n < m->node_cnt; n++) {
-        holders += !spoiled(&s->nodes[m->nodes[n]], m);
+        holders += byz_of(s, m->nodes[n]) == NULL && !spoiled(&s->nodes[m->nodes[n]], m);
     }
     return whole || asked + holders > members;
 }
@@ -364,6 +385,9 @@ void oracle_page(struct sim *s, uint32_t node, const uint8_t *body, size_t len)
     }
     ses_page_read(&r, &page);
     s->oracle.page_cnt++;
+    if (byz_of(s, node) != NULL) {
+        return;
+    }
     for (uint16_t i = 0; i < page.record_cnt && r.err == SES_OK; i++) {
         struct ses_record record;
         struct ses_record_ids ids;

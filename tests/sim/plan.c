@@ -156,7 +156,8 @@ void plan_make(struct sim *s)
     const uint64_t hours = s->end_ms / SIM_HOUR_MS - 1;
     const uint64_t most = dice_between(d, 3, 24);
     for (uint64_t hour = 0; hour < hours; hour++) {
-        if (hour > 1 && dice_chance(d, 250)) {
+        const bool lies = s->byz_cnt > 0; /* which are judged where nothing else disturbs */
+        if (hour > (lies ? 0 : 1) && dice_chance(d, lies ? 600 : 250)) {
             continue; /* nothing at all, so that its epoch can be judged */
         }
         const uint64_t cnt = dice_between(d, most / 3, most);

@@ -82,6 +82,7 @@ static void build(struct sim *s)
             s->nodes[i].phase = NODE_ABSENT;
         }
     }
+    byz_draw(s);
     for (uint32_t i = 0; i < s->person_cnt; i++) {
         sim_person_init(s, i);
     }
@@ -238,6 +239,7 @@ void sim_run(struct verdict_of_run *out, const struct sim_setup *setup, struct p
         copy_plan(&s->plan, setup->plan);
     }
     plan_start(s);
+    byz_start(s);
     start_people(s);
     sim_run_until(s, s->end_ms - 10 * SIM_MINUTE_MS);
     if (!s->verdict.failed) {

@@ -157,6 +157,10 @@ enum ses_err sim_flow_open(struct ses_net *base, struct ses_flow **out,
 const struct ses_peer *sim_flow_peer(const struct ses_flow *flow);
 bool sim_flow_logged_in(const struct ses_flow *flow, const struct ses_hash *inbox);
 enum ses_err sim_flow_send(struct ses_flow *flow, const uint8_t *body, size_t len);
+/* Past the lying layer. */
+enum ses_err sim_flow_send_raw(struct ses_flow *flow, const uint8_t *body, size_t len);
+/* A flow that `net` dialled to a host; NULL: there is none. */
+struct ses_flow *sim_flow_to(const struct sim_net *net, uint32_t host, enum ses_proto proto);
 void sim_flow_close(struct ses_flow *flow);
 void sim_flows_down(struct sim_net *net, bool dark);
 /* One end dies, the other goes on believing. */
@@ -212,9 +216,10 @@ struct sim_node {
     struct sim_disk *disk;
     struct ses_store *store;
     struct ses_daemon *daemon;
-    bool power;   /* it died by loss of power */
-    bool broken;  /* could not be opened: its operator will wipe it */
-    bool spoiled; /* its disk lost or changed what was synced: nothing is promised */
+    struct byz *byz; /* it lies; NULL: it is honest */
+    bool power;      /* it died by loss of power */
+    bool broken;     /* could not be opened: its operator will wipe it */
+    bool spoiled;    /* its disk lost or changed what was synced: nothing is promised */
     uint64_t spoiled_ms;
     uint64_t down_for_ms;    /* once dead */
     uint64_t power_after_ms; /* of its next start the power goes; 0: it does not */
@@ -293,6 +298,7 @@ struct sim_msg {
     bool spread; /* every member was seen to hold it */
     bool calm;   /* stored in calm weather: D2 has 10 s */
     bool read;
+    bool shown; /* its receipts were looked at */
 };
 struct oracle {
     struct sim_msg *msgs;
@@ -321,6 +327,27 @@ void oracle_epoch(struct sim *s, uint64_t epoch);
 void oracle_free(struct sim *s);
 /* C3: walks an inbox at one node by small pages. */
 void oracle_walk(struct sim *s, uint32_t node, uint32_t person);
+
+/* ---- byz*.c: members that lie (byz.h) ---- */
+#define BYZ_SEQ ((uint64_t)1 << 60) /* frames that no daemon sent */
+void byz_draw(struct sim *s);
+void byz_start(struct sim *s);
+void byz_free(struct sim_node *node);
+/* What a liar answers; true: one record is not what was asked for. */
+bool byz_reply(struct sim_node *node, enum ses_proto proto, uint8_t op, struct ses_buf *body);
+/* What a liar's daemon sends on a flow; false: it is not sent. */
+bool byz_frame(struct sim_node *node, uint32_t to, enum ses_proto proto, struct ses_buf *body);
+/* Whether a frame to a liar does not reach its daemon. */
+bool byz_swallows(struct sim_node *node, struct ses_flow *flow, enum ses_proto proto,
+                  const uint8_t *body, size_t len);
+bool byz_asks(const struct sim_node *node, enum ses_proto proto);
+void byz_submit(struct sim_node *node, struct ses_buf *tx);
+/* Fewer than a third of the Active members lie. */
+bool byz_bounded(const struct sim *s, const struct ses_map *map, uint32_t swarm);
+void byz_was_caught(struct sim_node *node, uint32_t client);
+void byz_asked(struct sim_node *node, uint32_t client, enum ses_proto proto, uint8_t op);
+void byz_epoch(struct sim *s, uint64_t epoch);
+void byz_receipts(struct sim *s, struct sim_msg *m);
 
 /* ---- plan.c: what the seed has in store ---- */
 #define SIM_FAULTS(X)                                                                              \
@@ -425,6 +452,7 @@ struct sim {
     struct verdict_of_run verdict;
     uint64_t connection_cnt;
     bool ending;
+    uint32_t byz_cnt;  /* nodes that lie */
     bool churn;        /* members move: nodes join and leave, swarms rotate, split and merge */
     uint64_t moved_ms; /* when they did last */
 };

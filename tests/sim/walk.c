@@ -135,7 +135,7 @@ void oracle_walk(struct sim *s, uint32_t node, uint32_t person)
 {
     struct sim_node *n = &s->nodes[node];
     struct sim_person *p = &s->people[person];
-    if (!sim_node_up(n) || p->net.down) {
+    if (!sim_node_up(n) || n->byz != NULL || p->net.down) {
         return;
     }
     struct walk *w = ses_alloc(1, sizeof *w);
