@@ -148,6 +148,41 @@ static void test_admit_boundaries(void)
     end();
 }
 
+/* Who had it before the freeze vouches for it: a copy that came after the freeze is admitted with
+ * it, while there is time, and is so after a restart. */
+static void test_known_comes_earlier(void)
+{
+    const uint64_t freeze_ms = 120000;
+    const struct ses_vouchers one = {.cnt = 1, .epochs = {EPOCH}};
+    struct kit_record records_of[2];
+    uint64_t epoch = 0;
+    begin();
+    TAP_ERR(SES_OK, kit_open(&kit));
+    const uint64_t start_ms = ses_epoch_start_ms(&kit.params.times, EPOCH);
+    test_loop_skip(kit.loop, start_ms - freeze_ms + 5000 - ses_now_ms(&kit.params.loop->clock));
+    for (uint32_t i = 0; i < 2; i++) {
+        struct kit_record *r = &records_of[i];
+        owner_record(r, &owner, 600 + i, start_ms - 400000, 3, 10);
+        TAP_ERR(SES_OK, ask_put(&kit, &r->record, &r->ids, NULL, &epoch));
+        TAP_EQ(EPOCH + 1, epoch);
+    }
+    TAP_ERR(SES_OK, ask_put(&kit, &records_of[0].record, &records_of[0].ids, &one, &epoch));
+    TAP_EQ(EPOCH, epoch);
+    test_loop_skip(kit.loop, freeze_ms / 6); /* one receipt is too few by now */
+    TAP_ERR(SES_OK, ask_put(&kit, &records_of[1].record, &records_of[1].ids, &one, &epoch));
+    TAP_EQ(EPOCH + 1, epoch);
+    oracle_put(&oracle, &records_of[0], EPOCH);
+    oracle_put(&oracle, &records_of[1], EPOCH + 1);
+    restart();
+    TAP_ERR(SES_OK, ses_store_seal(kit.store, EPOCH + 1));
+    oracle_check_snapshot(&oracle, &kit, &ask, EPOCH);
+    oracle_check_snapshot(&oracle, &kit, &ask, EPOCH + 1);
+    oracle_check_live(&oracle, &kit, &ask);
+    kit_record_free(&records_of[0]);
+    kit_record_free(&records_of[1]);
+    end();
+}
+
 /* ---- commitments ---- */
 static struct ses_commitment commitment_of(uint64_t epoch, const char *text)
 {
@@ -754,6 +789,7 @@ int main(void)
 {
     TAP_RUN(test_seal_in_flight);
     TAP_RUN(test_admit_boundaries);
+    TAP_RUN(test_known_comes_earlier);
     TAP_RUN(test_one_commitment);
     TAP_RUN(test_lost_meta);
     TAP_RUN(test_snapshots_go);
