@@ -298,12 +298,14 @@ static bool must_be_there(const struct sim *s, const struct sim_msg *m,
     bool whole = true;
     uint32_t asked = 0;
     uint32_t members = 0;
+    uint32_t liars = 0;
     uint32_t holders = 0;
     for (uint32_t i = 0; i < fetch->member_cnt; i++) {
         const struct ses_fetch_member *f = &fetch->members[i];
         const uint32_t at = node_of(s, &f->node_id);
         const bool liar = byz_of(s, at) != NULL;
         members += f->counts && !liar;
+        liars += f->counts && liar;
         whole &= at < s->node_cnt && !liar && !spoiled(&s->nodes[at], m);
         asked += f->counts && f->state == SES_FETCH_DONE && at < s->node_cnt && !liar &&
                  !spoiled(&s->nodes[at], m);
@@ -311,7 +313,8 @@ static bool must_be_there(const struct sim *s, const struct sim_msg *m,
     for (uint32_t n = 0; n < m->node_cnt; n++) {
         holders += byz_of(s, m->nodes[n]) == NULL && !spoiled(&s->nodes[m->nodes[n]], m);
     }
-    return whole || asked + holders > members;
+    const bool few = liars == 0 || 3 * liars < members + liars;
+    return few && (whole || asked + holders > members);
 }
 
 static void tell_fetch(struct sim *s, const struct ses_fetch *fetch)
