@@ -19,7 +19,7 @@
 #define RECONCILE_GIVES_MAX 4096u  /* leaves that are missing there */
 #define RECONCILE_ROUNDS_MAX 2048u /* requests of one run */
 #define RECONCILE_BULK_MAX 2048u
-#define RECONCILE_BULK_MIN 64u     /* missing leaves of a segment from which on bulk pays */
+#define RECONCILE_BULK_MIN 64u      /* missing leaves of a segment from which on bulk pays */
 #define RECONCILE_GROUP_LEAVES 256u /* that a place in fetch or offer may hold */
 
 enum reconcile_kind {

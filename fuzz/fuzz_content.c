@@ -22,8 +22,7 @@ static void check_again(const struct ses_content *c)
     SES_ASSERT(again.kind == c->kind && again.composed_ms == c->composed_ms);
     SES_ASSERT(same_text(again.text, c->text) && again.data_bytes == c->data_bytes);
     SES_ASSERT(c->data_bytes == 0 || memcmp(again.data, c->data, c->data_bytes) == 0);
-    SES_ASSERT(again.has_token == c->has_token &&
-               ses_equal(again.token.bytes, c->token.bytes, 32));
+    SES_ASSERT(again.has_token == c->has_token && ses_equal(again.token.bytes, c->token.bytes, 32));
     ses_content_free(owner);
     ses_buf_free(&bytes);
 }

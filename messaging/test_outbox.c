@@ -232,9 +232,9 @@ static void test_pending_is_counted(void)
 static void random_event(struct ses_outbox_item *item, uint64_t *now)
 {
     static const enum ses_err errs[] = {
-        SES_ERR_WRONG_SWARM,  SES_ERR_CLOCK,    SES_ERR_QUOTA,       SES_ERR_WORK, SES_ERR_RATE,
-        SES_ERR_UNAUTHORISED, SES_ERR_DISK_LOW, SES_ERR_UNAVAILABLE, SES_ERR_PEER,
-        SES_ERR_STRANGERS};
+        SES_ERR_WRONG_SWARM, SES_ERR_CLOCK,        SES_ERR_QUOTA,    SES_ERR_WORK,
+        SES_ERR_RATE,        SES_ERR_UNAUTHORISED, SES_ERR_DISK_LOW, SES_ERR_UNAVAILABLE,
+        SES_ERR_PEER,        SES_ERR_STRANGERS};
     const struct ses_random *random = tap_random();
     const uint32_t members = 1 + (uint32_t)ses_random_below(random, MEMBERS);
     const struct ses_stored nodes = answer(SES_STORED, MEMBERS);

@@ -45,8 +45,7 @@ static void ask_greedily(struct test_net *t, struct ses_net *greedy, const struc
     static uint32_t left = UINT32_MAX;
     for (size_t i = 0; i < ASKS; i++) {
         replies[i] = (struct test_reply){.t = t, .left = &left};
-        const struct ses_request request =
-            test_request(to, SES_PROTO_STORE, "x", 1, &replies[i]);
+        const struct ses_request request = test_request(to, SES_PROTO_STORE, "x", 1, &replies[i]);
         TAP_MUST(ses_net_request(greedy, &request) == SES_OK);
     }
     test_run(t);

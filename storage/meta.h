@@ -26,9 +26,9 @@ struct ses_meta_signed {
 struct ses_meta; /* any thread */
 struct ses_meta_start {
     uint8_t instance[8]; /* of this store; new with a new meta.db */
-    uint64_t boot;  /* counts starts; durable */
-    int64_t sealed; /* -1: nothing */
-    bool synced;    /* compared with the other members since it was created */
+    uint64_t boot;       /* counts starts; durable */
+    int64_t sealed;      /* -1: nothing */
+    bool synced;         /* compared with the other members since it was created */
 };
 /* Opens or creates, and counts the start. ERR_VERSION, ERR_CHECKSUM with a note. */
 SES_CHECKED enum ses_err ses_meta_open(struct ses_meta **out, struct ses_meta_start *start,

@@ -27,7 +27,7 @@
 #define SES_GATHER_MS 2u     /* storage page: gather <= 2 ms or 256 records */
 #define SES_SIGN_MS 10u      /* storage page: <= 10 ms or 256 records */
 #define SES_SIGNED_MS 1000u
-#define SES_FULL_MS 1000u /* after a refusal of the disk's own */
+#define SES_FULL_MS 1000u  /* after a refusal of the disk's own */
 #define SES_PUTS_MAX 4096u /* in flight */
 #define SES_PUT_BYTES_MAX (64u << 20)
 #define SES_TASKS_MAX 8192u

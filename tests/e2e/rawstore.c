@@ -41,14 +41,13 @@ static enum ses_err put_frame(struct ses_writer *w, const char *session_id, size
     uint8_t header[SES_RECORD_HEADER_BYTES];
     ses_record_header_encode(header, &h);
     ses_random_fill(ses_random_system(), payload, bytes);
-    struct ses_store_put put = {.record = {header, payload, (uint32_t)bytes},
-                                .entry = SES_ENTRY_STAMP,
-                                .wait_ms = 5000};
+    struct ses_store_put put = {
+        .record = {header, payload, (uint32_t)bytes}, .entry = SES_ENTRY_STAMP, .wait_ms = 5000};
     struct ses_record_ids ids;
     SES_TRY(ses_record_identify(&ids, &put.record));
     if (stamped) {
-        SES_TRY(ses_stamp_find(&put.stamp, &ids.id, ses_stamp_bits((uint32_t)bytes), 0,
-                               UINT64_MAX));
+        SES_TRY(
+            ses_stamp_find(&put.stamp, &ids.id, ses_stamp_bits((uint32_t)bytes), 0, UINT64_MAX));
     }
     ses_store_put_write(w, &put);
     return ses_writer_done(w);
@@ -93,8 +92,7 @@ static int run_garbage(struct raw *raw, const struct ses_map_node *node, unsigne
     struct ses_buf answer = {0};
     ses_writer_init(&w, frame, sizeof frame);
     ses_info_request_write(&w);
-    const enum ses_err err =
-        raw_request(raw, node, SES_PROTO_INFO, NULL, frame, w.len, &answer);
+    const enum ses_err err = raw_request(raw, node, SES_PROTO_INFO, NULL, frame, w.len, &answer);
     ses_buf_free(&answer);
     printf("{\"status\": \"%s\", \"garbage_answered\": %lu}\n", ses_err_name(err), answered);
     return 0;
