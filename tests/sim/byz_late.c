@@ -121,7 +121,7 @@ static void around_freeze(struct late *l, const struct ses_map *map)
     }
 }
 
-/* All have it since just after F_e, for the next epoch; then one hears that so many vouch. */
+/* The others have it, too late for the epoch; then one hears of it, and that so many vouch. */
 static void vouched_later(struct late *l, const struct ses_map *map)
 {
     struct byz *b = l->b;
@@ -132,14 +132,16 @@ static void vouched_later(struct late *l, const struct ses_map *map)
     if (pad) {
         pad_vouchers(l, map);
     }
+    const uint8_t steps = pad ? l->voucher_cnt : honest;
+    const uint64_t from_ms = l->frozen_ms + (steps - 1u) * l->delta_ms;
     for (uint32_t i = 0; known && i < s->node_cnt; i++) {
-        if (i != b->node->index && member(s, map, i, l->swarm)) {
-            shoot(l, l->frozen_ms + dice_between(&b->dice, 10, 1000), i, 0);
+        if (i != b->node->index && i != l->first && member(s, map, i, l->swarm)) {
+            shoot(l, from_ms + dice_between(&b->dice, 10, 300), i, 0);
         }
     }
-    const uint8_t steps = pad ? l->voucher_cnt : honest;
-    const uint64_t into_ms = dice_between(&b->dice, 1100, l->delta_ms - 500);
-    shoot(l, l->frozen_ms + (steps - 1u) * l->delta_ms + into_ms, l->first, l->voucher_cnt);
+    /* before comparing brings it there without receipts */
+    const uint64_t into_ms = dice_between(&b->dice, 400, known ? 1500 : l->delta_ms - 500);
+    shoot(l, from_ms + into_ms, l->first, l->voucher_cnt);
 }
 
 void byz_late(struct byz *b, uint64_t epoch)
