@@ -241,10 +241,6 @@ struct ses_listing {
     uint32_t wanted;
     bool seen; /* at least one member listed */
 };
-void ses_listing_free(struct ses_listing *listing);
-/* NULL if it is not in the list. */
-const struct ses_delete_target *ses_listing_find(const struct ses_listing *listing,
-                                                 const struct ses_hash *id);
 /* From wanted = m - W + 1 members, merged; fewer may answer. ERR_UNREACHABLE or a refusal if none
  * did. Begins anew in `listing`; free it in any case. */
 SES_CHECKED enum ses_err ses_client_list(struct ses_client *c, const struct ses_hash *inbox,
@@ -340,6 +336,35 @@ SES_CHECKED enum ses_err ses_receipt_check(const struct ses_receipt *receipt,
                                            const struct ses_map *map,
                                            const struct ses_hash *chain_id,
                                            struct ses_receipt_memo *memo);
+
+/* ---- judge_delete.c: likewise of deletes ---- */
+void ses_listing_free(struct ses_listing *listing);
+/* NULL if it is not in the list. */
+const struct ses_delete_target *ses_listing_find(const struct ses_listing *listing,
+                                                 const struct ses_hash *id);
+/* Sorts by id, each once. */
+void ses_listing_merge(struct ses_listing *listing);
+/* Appends the page that answers `ask`, moves its cursor on. ERR_PEER, or why it was refused. */
+SES_CHECKED enum ses_err ses_listing_take(struct ses_listing *listing, struct ses_retrieve *ask,
+                                          uint64_t now_ms, const uint8_t *body, size_t len,
+                                          uint8_t *flags, struct ses_refusal *refusal);
+/* Keeps what is to go. Alike ones together: a statement lives as long as the last of its targets.
+ */
+void ses_delete_choose(struct ses_listing *listing, const struct ses_client_delete *what);
+struct ses_delete_signer {
+    const struct ses_identity *owner;
+    const struct ses_hash *chain_id;
+    const struct ses_random *random;
+    uint64_t now_ms;
+};
+/* The request with a signed statement over 1..SES_DELETE_TARGETS_MAX targets. */
+SES_CHECKED enum ses_err ses_delete_body(const struct ses_delete_signer *signer,
+                                         const struct ses_delete_target *targets, size_t cnt,
+                                         unsigned wait_ms, struct ses_buf *body);
+/* What one of `active_cnt` Active members answered: stored at W of them, or pending. */
+SES_CHECKED enum ses_err ses_delete_answer(const uint8_t *body, size_t len, uint32_t active_cnt,
+                                           enum ses_store_state *state,
+                                           struct ses_refusal *refusal);
 
 /* receive.c */
 struct ses_delivery {

@@ -11,49 +11,6 @@ static void own_inbox(const struct ses_client *c, struct ses_hash *out)
     memcpy(out->bytes, c->identity->id.bytes + 1, sizeof out->bytes);
 }
 
-/* ---- one statement ---- */
-static uint64_t statement_time(const struct ses_client *c, const struct ses_delete_target *targets,
-                               size_t cnt)
-{
-    uint64_t ms = ses_client_now(c) / 1000 * 1000;
-    for (size_t i = 0; i < cnt; i++) { /* the sender's clock may be a little ahead of ours */
-        ms = targets[i].header.ts_ms > ms ? targets[i].header.ts_ms : ms;
-    }
-    return ms;
-}
-
-static enum ses_err statement_body(struct ses_client *c, const struct ses_delete_target *targets,
-                                   size_t cnt, unsigned wait_ms, struct ses_buf *body)
-{
-    uint8_t statement[SES_DELETE_BYTES_MAX];
-    size_t len = 0;
-    struct ses_writer w;
-    SES_TRY(ses_delete_sign(statement, &len, targets, cnt, statement_time(c, targets, cnt),
-                            &c->registry.chain_id, c->identity, c->random));
-    const struct ses_delete_put put = {wait_ms, (uint32_t)len, statement};
-    SES_TRY(ses_buf_reserve(body, len + 64));
-    ses_writer_init(&w, body->bytes, body->cap);
-    ses_delete_put_write(&w, &put);
-    SES_TRY(ses_writer_done(&w));
-    body->len = w.len;
-    return SES_OK;
-}
-
-static enum ses_err read_answer(const struct ses_buf *answer, uint32_t active_cnt,
-                                enum ses_store_state *state, struct ses_refusal *refusal)
-{
-    struct ses_reader r;
-    struct ses_stored stored;
-    bool ok = false;
-    SES_REQUIRE(ses_response_begin(&r, answer->bytes, answer->len, &ok, refusal) == SES_OK,
-                SES_ERR_PEER);
-    SES_REQUIRE(ok, refusal->status);
-    SES_REQUIRE(ses_stored_read(&stored, &r) == SES_OK, SES_ERR_PEER);
-    const bool enough = stored.node_cnt >= ses_write_quorum(active_cnt);
-    *state = stored.state == SES_STORED && enough ? SES_STORED : SES_PENDING;
-    return SES_OK;
-}
-
 struct entry_try {
     enum ses_err last;
     struct ses_refusal refusal;
@@ -75,7 +32,8 @@ static enum ses_err offer_round(struct ses_client *c, const struct ses_hash *inb
             ses_client_ask(c, &c->registry.map.nodes[view.nodes[i]], SES_PROTO_DELETE, false,
                            body->bytes, body->len, (uint64_t)wait_ms + ENTRY_SPARE_MS, &answer);
         if (err == SES_OK) {
-            err = read_answer(&answer, view.active_cnt, &got->state, &got->refusal);
+            err = ses_delete_answer(answer.bytes, answer.len, view.active_cnt, &got->state,
+                                    &got->refusal);
         }
         ses_buf_free(&answer);
         if (err == SES_ERR_CLOSED || err == SES_ERR_MEMORY) {
@@ -111,15 +69,6 @@ static enum ses_err offer(struct ses_client *c, const struct ses_hash *inbox,
 }
 
 /* ---- choosing ---- */
-static int by_expiry(const void *a, const void *b)
-{
-    const struct ses_delete_target *x = a;
-    const struct ses_delete_target *y = b;
-    const uint64_t mx = ses_segment_expires_ms(&x->segment);
-    const uint64_t my = ses_segment_expires_ms(&y->segment);
-    return mx != my ? (mx < my ? -1 : 1) : memcmp(x->id.bytes, y->id.bytes, 32);
-}
-
 static unsigned count_unknown(const struct ses_listing *listing,
                               const struct ses_client_delete *what)
 {
@@ -132,35 +81,6 @@ static unsigned count_unknown(const struct ses_listing *listing,
     return cnt;
 }
 
-static bool among_ids(const struct ses_client_delete *what, const struct ses_hash *id)
-{
-    for (size_t i = 0; i < what->id_cnt; i++) {
-        if (memcmp(what->ids[i], id->bytes, 32) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Keeps what is to go. Alike ones together: a statement lives as long as the last of its targets.
- */
-static void choose(struct ses_listing *listing, const struct ses_client_delete *what)
-{
-    uint32_t cnt = 0;
-    for (uint32_t i = 0; i < listing->cnt; i++) {
-        const struct ses_delete_target *t = &listing->list[i];
-        const bool old =
-            what->before_ms == SES_CLIENT_DELETE_ALL || t->header.ts_ms < what->before_ms;
-        if (what->ids != NULL ? among_ids(what, &t->id) : old) {
-            listing->list[cnt++] = *t;
-        }
-    }
-    listing->cnt = cnt;
-    if (cnt > 0) {
-        qsort(listing->list, cnt, sizeof *listing->list, by_expiry);
-    }
-}
-
 static enum ses_err delete_chosen(struct ses_client *c, const struct ses_hash *inbox,
                                   const struct ses_listing *listing, unsigned wait_ms,
                                   struct ses_client_deleted *out, struct ses_note *note)
@@ -170,7 +90,9 @@ static enum ses_err delete_chosen(struct ses_client *c, const struct ses_hash *i
         enum ses_store_state state = SES_PENDING;
         const uint32_t left = listing->cnt - at;
         const uint32_t cnt = left < SES_DELETE_TARGETS_MAX ? left : SES_DELETE_TARGETS_MAX;
-        enum ses_err err = statement_body(c, &listing->list[at], cnt, wait_ms, &body);
+        const struct ses_delete_signer signer = {c->identity, &c->registry.chain_id, c->random,
+                                                 ses_client_now(c)};
+        enum ses_err err = ses_delete_body(&signer, &listing->list[at], cnt, wait_ms, &body);
         if (err == SES_OK) {
             err = offer(c, inbox, &body, wait_ms, &state, note);
         }
@@ -208,7 +130,7 @@ static enum ses_err delete_all(struct ses_client *c, const struct ses_client_del
     if (err == SES_OK) {
         const unsigned wait_ms = what->wait_ms != 0 ? what->wait_ms : SES_CLIENT_WAIT_MS;
         out->unknown = count_unknown(&listing, what);
-        choose(&listing, what);
+        ses_delete_choose(&listing, what);
         out->answered = listing.answered;
         out->wanted = listing.wanted;
         out->found = listing.cnt;

@@ -6,57 +6,6 @@
 #include "client/client_internal.h"
 
 #define LIST_PAGES_MAX 4096u
-#define AHEAD_MS 600000u /* no record is so far in our future */
-
-void ses_listing_free(struct ses_listing *listing)
-{
-    ses_free(listing->list);
-    memset(listing, 0, sizeof *listing);
-}
-
-static enum ses_err add(struct ses_listing *listing, const struct ses_delete_target *target)
-{
-    if (listing->cnt == listing->cap) {
-        const uint32_t cap = listing->cap != 0 ? listing->cap * 2 : 256;
-        SES_REQUIRE(cap <= SES_LISTING_MAX, SES_ERR_FULL);
-        struct ses_delete_target *list = ses_realloc(listing->list, cap, sizeof *list);
-        SES_REQUIRE(list != NULL, SES_ERR_MEMORY);
-        listing->list = list;
-        listing->cap = cap;
-    }
-    listing->list[listing->cnt++] = *target;
-    return SES_OK;
-}
-
-static int by_id(const void *a, const void *b)
-{
-    const struct ses_delete_target *x = a;
-    const struct ses_delete_target *y = b;
-    return memcmp(x->id.bytes, y->id.bytes, sizeof x->id.bytes);
-}
-
-/* Sorted by id, each once. */
-static void merge(struct ses_listing *listing)
-{
-    uint32_t cnt = 0;
-    if (listing->cnt == 0) {
-        return;
-    }
-    qsort(listing->list, listing->cnt, sizeof *listing->list, by_id);
-    for (uint32_t i = 0; i < listing->cnt; i++) {
-        if (cnt == 0 || by_id(&listing->list[cnt - 1], &listing->list[i]) != 0) {
-            listing->list[cnt++] = listing->list[i];
-        }
-    }
-    listing->cnt = cnt;
-}
-
-const struct ses_delete_target *ses_listing_find(const struct ses_listing *listing,
-                                                 const struct ses_hash *id)
-{
-    struct ses_delete_target key = {.id = *id};
-    return listing->cnt == 0 ? NULL : bsearch(&key, listing->list, listing->cnt, sizeof key, by_id);
-}
 
 /* ---- one member ---- */
 struct member_ask {
@@ -64,44 +13,11 @@ struct member_ask {
     const struct ses_map_node *node;
     struct ses_retrieve ask;
     struct ses_listing *listing;
+    uint8_t flags; /* of the last page */
     bool partial;
     bool more;
     struct ses_refusal refusal;
 };
-
-static enum ses_err take_target(struct member_ask *m, const struct ses_delete_target *target)
-{
-    const uint64_t now = ses_client_now(m->client);
-    SES_REQUIRE(memcmp(target->header.inbox.bytes, m->ask.inbox.bytes, 32) == 0 &&
-                    target->header.ns == m->ask.ns && target->header.ts_ms <= now + AHEAD_MS,
-                SES_ERR_PEER);
-    if (ses_segment_expires_ms(&target->segment) <= now) {
-        return SES_OK;
-    }
-    return add(m->listing, target);
-}
-
-static enum ses_err take_list(struct member_ask *m, const struct ses_buf *body)
-{
-    struct ses_reader r;
-    struct ses_page page;
-    bool ok = false;
-    SES_REQUIRE(ses_response_begin(&r, body->bytes, body->len, &ok, &m->refusal) == SES_OK,
-                SES_ERR_PEER);
-    SES_REQUIRE(ok, m->refusal.status);
-    ses_list_page_read(&r, &page);
-    for (unsigned i = 0; r.err == SES_OK && i < page.record_cnt; i++) {
-        struct ses_delete_target target;
-        ses_delete_target_read(&r, &target);
-        SES_REQUIRE(r.err == SES_OK, SES_ERR_PEER);
-        SES_TRY(take_target(m, &target));
-    }
-    SES_REQUIRE(ses_reader_done(&r) == SES_OK, SES_ERR_PEER);
-    m->partial = m->partial || (page.flags & SES_PAGE_PARTIAL) != 0;
-    m->more = (page.flags & SES_PAGE_MORE) != 0;
-    m->ask.after = page.next;
-    return SES_OK;
-}
 
 static enum ses_err ask_page(struct member_ask *m)
 {
@@ -115,7 +31,10 @@ static enum ses_err ask_page(struct member_ask *m)
     enum ses_err err =
         ses_client_ask(c, m->node, SES_PROTO_RETRIEVE, true, body, w.len, c->timeout_ms, &answer);
     if (err == SES_OK) {
-        err = take_list(m, &answer);
+        err = ses_listing_take(m->listing, &m->ask, ses_client_now(c), answer.bytes, answer.len,
+                               &m->flags, &m->refusal);
+        m->partial |= (m->flags & SES_PAGE_PARTIAL) != 0;
+        m->more = (m->flags & SES_PAGE_MORE) != 0;
     }
     ses_buf_free(&answer);
     return err;
@@ -204,6 +123,6 @@ enum ses_err ses_client_list(struct ses_client *c, const struct ses_hash *inbox,
         }
         return round.last;
     }
-    merge(listing);
+    ses_listing_merge(listing);
     return SES_OK;
 }

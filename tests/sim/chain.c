@@ -62,6 +62,12 @@ static char *genesis_text(struct sim *s)
             json_array_append_new(nodes, node_json(&s->nodes[i]));
         }
     }
+    for (uint32_t i = 0; i < s->person_cnt; i++) {
+        char text[SES_ID_TEXT_MAX];
+        ses_account_text(text, &s->people[i].identity->account);
+        json_array_append_new(allocations,
+                              json_pack("{s:s, s:I}", "account", text, "amount", (json_int_t)RICH));
+    }
     json_t *json = json_pack("{s:s, s:I, s:o, s:o, s:o}", "networkName", "sim", "timestamp",
                              (json_int_t)s->chain.params.genesis_timestamp, "params",
                              params_json(&s->chain.params.params), "allocations", allocations,

@@ -191,6 +191,7 @@ static void wiped(void *cookie)
     if (node->phase == NODE_DOWN && !l->sim->ending) {
         sim_tell(l->sim, "node %u has a new, empty disk", node->index);
         sim_node_spoil(node);
+        node->wiped_ms = l->sim->now_ms;
         sim_disk_wipe(node->disk);
         sim_node_start(node);
     }

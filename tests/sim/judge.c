@@ -7,7 +7,7 @@
     500000u /* before an epoch begins: settle, freeze and a round of reconciliation                \
              */
 
-static bool undisturbed(const struct sim *s, uint64_t epoch)
+bool oracle_undisturbed(const struct sim *s, uint64_t epoch)
 {
     const uint64_t start_ms = epoch * s->chain.params.params.epoch_seconds * 1000;
     const uint64_t from_ms = start_ms > BEFORE_MS ? start_ms - BEFORE_MS : 0;
@@ -37,7 +37,8 @@ static bool find_miss(void *cookie, const struct ses_judgement *j)
     struct sim *s = cookie;
     for (uint32_t i = 0; i < s->node_cnt; i++) {
         const struct sim_node *node = &s->nodes[i];
-        const bool honest = !restored(s, node, j->epoch) && kept_bounds(s, node);
+        const bool asked = restored(s, node, j->epoch - 1) && oracle_demanded(s, i, j->epoch);
+        const bool honest = !restored(s, node, j->epoch) && !asked && kept_bounds(s, node);
         if (honest && j->causes != 0 && ses_equal(&node->node_id, &j->node_id, sizeof j->node_id)) {
             sim_broken(s, "S3",
                        "node %u, honest and undisturbed, missed epoch %" PRIu64 ": causes "
@@ -88,7 +89,7 @@ void oracle_epoch(struct sim *s, uint64_t epoch)
 {
     struct ses_epoch record;
     const struct ses_vm *vm = s->chain.machines[0].vm;
-    if (!undisturbed(s, epoch)) {
+    if (!oracle_undisturbed(s, epoch)) {
         return;
     }
     s->oracle.epoch_cnt++;

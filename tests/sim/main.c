@@ -44,6 +44,7 @@ static void tell_broken(const struct sim_setup *setup, struct outcome *o, struct
 struct totals {
     uint64_t run_cnt, failed_cnt, msgs, stored, delivered, crashes, faults, virtual_ms;
     uint64_t spread_ms_max, epochs, fetches, walks;
+    uint64_t deleted, demands, shown, paid;
 };
 
 static void add_up(struct totals *t, const struct verdict_of_run *v)
@@ -58,6 +59,10 @@ static void add_up(struct totals *t, const struct verdict_of_run *v)
     t->epochs += v->epoch_cnt;
     t->fetches += v->fetch_cnt;
     t->walks += v->walk_cnt;
+    t->deleted += v->deleted_cnt;
+    t->demands += v->demand_cnt;
+    t->shown += v->shown_cnt;
+    t->paid += v->paid_cnt;
     t->virtual_ms += v->virtual_ms;
     t->spread_ms_max = v->spread_ms_max > t->spread_ms_max ? v->spread_ms_max : t->spread_ms_max;
 }
@@ -192,6 +197,9 @@ int main(int argc, char **argv)
     printf("%s%" PRIu64 " faults, %" PRIu64 " crashes; %" PRIu64 " messages, %" PRIu64 " stored, "
            "%" PRIu64 " read; %" PRIu64 " fetches, %" PRIu64 " walks, %" PRIu64 " epochs judged\n",
            mark, t.faults, t.crashes, t.msgs, t.stored, t.delivered, t.fetches, t.walks, t.epochs);
+    printf("%s%" PRIu64 " messages deleted; %" PRIu64 " demands on the chain, %" PRIu64
+           " shown, %" PRIu64 " paid for\n",
+           mark, t.deleted, t.demands, t.shown, t.paid);
     if (opt.tap) {
         printf("1..%" PRIu64 "\n", t.run_cnt);
     }

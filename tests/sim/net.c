@@ -122,7 +122,9 @@ static void call_return(void *cookie)
     const struct sim *s = call->client->sim;
     if (!call->told && call->err == SES_OK && call->proto == SES_PROTO_RETRIEVE &&
         call->server->host < s->node_cnt) {
-        oracle_page(call->client->sim, call->server->host, call->body.bytes, call->body.len);
+        const bool list = call->op == SES_RETRIEVE_LIST;
+        (list ? oracle_list : oracle_page)(call->client->sim, call->server->host, call->body.bytes,
+                                           call->body.len);
     }
     if (call->lied && !call->told && call->err == SES_OK) {
         byz_was_caught(&call->client->sim->nodes[call->server->host], call->client->host);
@@ -210,7 +212,7 @@ static struct ses_call *call_new(struct sim_net *net, struct sim_net *server,
     call->server = server;
     call->client = net;
     call->proto = request->proto;
-    call->op = request->len > 1 ? request->body[1] : 0;
+    call->op = request->len > 1 ? request->body[1] : 0; /* behind the version */
     call->refs = 1;
     SES_ASSERT(ses_buf_append(&call->body, request->body, request->len) == SES_OK);
     if (request->login != NULL) {

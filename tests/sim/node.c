@@ -147,6 +147,7 @@ static void wipe_and_start(void *cookie)
     if (node->phase == NODE_DOWN) {
         sim_tell(node->sim, "node %u gets a new disk", node->index);
         sim_node_spoil(node);
+        node->wiped_ms = node->sim->now_ms;
         sim_disk_wipe(node->disk);
         node->broken = false;
         sim_node_start(node);
@@ -197,6 +198,7 @@ void sim_node_start(struct sim_node *node)
         return;
     }
     node->phase = NODE_UP;
+    node->up_ms = s->now_ms;
     if (node->power_after_ms > 0) {
         sim_after(s, node->power_after_ms, power_goes, node);
         node->power_after_ms = 0;

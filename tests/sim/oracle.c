@@ -34,7 +34,10 @@ void oracle_free(struct sim *s)
 {
     for (uint32_t i = 0; i < s->oracle.cnt; i++) {
         ses_buf_free(&s->oracle.msgs[i].head);
+        ses_free(s->oracle.msgs[i].receipts);
     }
+    ses_free(s->oracle.tombs);
+    ses_free(s->oracle.demands);
     ses_free(s->oracle.msgs);
 }
 
@@ -145,8 +148,9 @@ void oracle_stored(struct sim *s, struct sim_msg *m, const struct ses_stored *st
         }
         const struct sim_node *node = &s->nodes[at];
         m->nodes[m->node_cnt++] = (uint16_t)at;
-        const bool there = node->spoiled || node->byz != NULL ||
-                           sim_disk_durable(node->disk, path, m->head.bytes, m->head.len);
+        const bool there = /* what was deleted before it came is not written */
+            node->spoiled || m->deleted || node->byz != NULL ||
+            sim_disk_durable(node->disk, path, m->head.bytes, m->head.len);
         durable += there;
         if (!there) {
             sim_tell(s, "message %u: node %u gave a receipt and would lose it", m->number, at);
@@ -188,6 +192,7 @@ void oracle_node_up(struct sim *s, struct sim_node *node)
         }
     }
     sim_map_free(map);
+    oracle_deletes_node(s, node);
 }
 
 /* ---- D2: it reaches every member; D3: nothing is lost ---- */
@@ -207,6 +212,7 @@ static void check_msg(struct sim *s, const struct ses_map *map, struct sim_msg *
     }
     if (!m->spread && c.lacking_up == 0 && c.up + c.liars == c.members) {
         m->spread = true;
+        m->spread_ms = s->now_ms;
         const uint64_t took = s->now_ms - m->stored_ms;
         s->oracle.spread_ms_max = took > s->oracle.spread_ms_max ? took : s->oracle.spread_ms_max;
     }
@@ -256,6 +262,33 @@ void oracle_check(struct sim *s)
     sim_map_free(map);
 }
 
+bool oracle_is_whole(struct sim *s, const struct sim_node *node, const struct sim_msg *m)
+{
+    bool active = false;
+    const struct ses_map *map = s->chain.map;
+    return !spoiled(node, m) && !moving(s) && map != NULL &&
+           swarm_of_node(map, node, &active) == ses_swarm_of(&m->ids.digest, map->num_swarms) &&
+           active;
+}
+
+void oracle_spread(struct sim *s, uint64_t epoch)
+{
+    const uint64_t start_ms = epoch * s->chain.params.params.epoch_seconds * 1000;
+    for (uint32_t i = 0; i < s->oracle.cnt && sim_calm(s, 0) && !s->verdict.failed; i++) {
+        const struct sim_msg *m = &s->oracle.msgs[i];
+        for (uint32_t n = 0; n < s->node_cnt && alive(s, m) && m->stored_ms < start_ms; n++) {
+            const struct sim_node *node = &s->nodes[n];
+            const bool reachable = sim_node_up(node) && node->up_ms + SIM_MINUTE_MS < s->now_ms;
+            if (reachable && oracle_is_whole(s, node, m) && !holds(node, m)) {
+                sim_broken(s, "D2",
+                           "message %u was stored before epoch %" PRIu64
+                           " began, and at its end node %u lacks it",
+                           m->number, epoch, n);
+            }
+        }
+    }
+}
+
 /* After an epoch without faults: every member has everything, everybody has read everything. */
 void oracle_end(struct sim *s)
 {
@@ -276,13 +309,13 @@ void oracle_end(struct sim *s)
         } else if (c.lacking_up > 0 && c.spoiled == 0 && !moving(s)) {
             sim_broken(s, "D2", "message %u did not reach node %u within an epoch", m->number,
                        c.lacks);
-        } else if (!m->read && c.spoiled == 0 && !moving(s)) {
+        } else if (!m->read && !m->deleted && !m->statement && c.spoiled == 0 && !moving(s)) {
             sim_broken(s, "C1", "message %u was stored and never read", m->number);
         }
     }
     for (uint32_t i = 0; i < s->oracle.cnt && !s->verdict.failed; i++) {
         const struct sim_msg *m = &s->oracle.msgs[i];
-        if (m->stored_ms == 0 && m->born_ms + 2 * SIM_HOUR_MS < s->now_ms &&
+        if (!m->statement && m->stored_ms == 0 && m->born_ms + 2 * SIM_HOUR_MS < s->now_ms &&
             !s->people[m->from].net.down && m->ids.segment.ttl_class > 0) {
             sim_broken(s, "A1", "message %u was never stored", m->number);
         }
@@ -336,7 +369,7 @@ void oracle_fetched(struct sim *s, struct sim_person *p, const struct ses_fetch 
     for (uint32_t i = 0; i < s->oracle.cnt; i++) {
         const struct sim_msg *m = &s->oracle.msgs[i];
         if (m->to == p->index && alive(s, m) && m->stored_ms < started_ms && !m->read &&
-            must_be_there(s, m, fetch)) {
+            !m->deleted && !m->statement && must_be_there(s, m, fetch)) {
             tell_fetch(s, fetch);
             sim_broken(s, "C1",
                        "person %u read %u members of %u by the map of epoch %" PRIu64
@@ -399,6 +432,7 @@ void oracle_page(struct sim *s, uint32_t node, const uint8_t *body, size_t len)
             sim_broken(s, "D3", "node %u serves what is no record", node);
             return;
         }
+        oracle_delete_page(s, node, &ids.id);
         const bool old_clock = s->nodes[node].skew_ms < -(int64_t)CLOCK_SLACK_MS;
         if (!old_clock && ses_segment_expires_ms(&ids.segment) + grace_ms < sim_unix_ms(s)) {
             sim_broken(s, "D3", "node %u serves a record that expired %" PRIu64 " s ago", node,

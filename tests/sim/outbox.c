@@ -140,9 +140,11 @@ static void note_stored(struct sim_item *it, const struct ses_buf *record)
         m->head.len = 0;
         SES_ASSERT(ses_buf_append(&m->head, record->bytes, len) == SES_OK);
         SES_ASSERT(ses_record_identify(&m->ids, &view) == SES_OK);
+        m->deleted = oracle_is_deleted(p->sim, &m->ids.id);
     }
     if (it->item.state == SES_OUTBOX_STORED) {
         oracle_stored(p->sim, m, &stored);
+        sim_receipts_gather(p, m->number);
     }
 }
 

@@ -130,6 +130,8 @@ static void check(void *cookie)
     struct sim *s = cookie;
     if (!s->ending) {
         oracle_check(s);
+        oracle_deletes_check(s);
+        oracle_demands(s);
         sim_after(s, CHECK_MS, check, s);
     }
 }
@@ -140,6 +142,7 @@ static void epoch_ends(void *cookie)
     const uint64_t epoch_ms = s->chain.params.params.epoch_seconds * 1000;
     if (!s->ending) {
         oracle_epoch(s, s->now_ms / epoch_ms - 1);
+        oracle_spread(s, s->now_ms / epoch_ms - 1);
         sim_after(s, epoch_ms, epoch_ends, s);
     }
 }
@@ -151,10 +154,12 @@ static void start_people(struct sim *s)
         sim_person_map(p, true);
         sim_person_publish(p);
         sim_after(s, dice_between(&p->dice, 20000, 5 * SIM_MINUTE_MS), person_acts, p);
+        sim_person_deletes(p);
         if (dice_chance(&p->dice, 400)) {
             sim_person_watch(p);
         }
     }
+    sim_demands_start(s);
     sim_after(s, CHECK_MS, check, s);
     sim_after(s, s->chain.params.params.epoch_seconds * 1000 + SIM_MINUTE_MS, epoch_ends, s);
 }
@@ -205,6 +210,10 @@ static void sum_up(struct sim *s, struct verdict_of_run *out)
     out->delivered_cnt = s->oracle.delivered_cnt;
     out->fault_cnt = s->plan.cnt;
     out->epoch_cnt = s->oracle.epoch_cnt;
+    out->deleted_cnt = s->oracle.tomb_cnt;
+    out->demand_cnt = s->oracle.owed_cnt;
+    out->shown_cnt = s->oracle.shown_cnt;
+    out->paid_cnt = s->oracle.paid_cnt;
     out->fetch_cnt = s->oracle.fetch_cnt;
     out->walk_cnt = s->oracle.walk_cnt;
     out->spread_ms_max = s->oracle.spread_ms_max;

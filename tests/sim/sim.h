@@ -184,6 +184,7 @@ struct sim_chain {
     uint64_t cut_until_ms[SIM_HOSTS_MAX];
     uint64_t nonces[SIM_NODES_MAX];
     struct ses_map *map; /* of the producer's epoch */
+    struct dice demand_dice;
 };
 void sim_chain_start(struct sim *s);
 void sim_chain_free(struct sim *s);
@@ -221,6 +222,8 @@ struct sim_node {
     bool broken;     /* could not be opened: its operator will wipe it */
     bool spoiled;    /* its disk lost or changed what was synced: nothing is promised */
     uint64_t spoiled_ms;
+    uint64_t wiped_ms;       /* everything is gone; 0: never */
+    uint64_t up_ms;          /* when it started last */
     uint64_t down_for_ms;    /* once dead */
     uint64_t power_after_ms; /* of its next start the power goes; 0: it does not */
     uint32_t start_cnt;
@@ -270,6 +273,8 @@ void sim_person_send(struct sim_person *p, uint32_t to, uint32_t bytes, uint8_t 
 void sim_person_read(struct sim_person *p);
 void sim_person_watch(struct sim_person *p);
 void sim_person_publish(struct sim_person *p);
+/* delete.c: now and then deletes from the own inbox. */
+void sim_person_deletes(struct sim_person *p);
 uint64_t sim_person_now(const struct sim_person *p);
 /* Whether one may ask: fetches the map if the epoch is over, or `force`. */
 void sim_person_map(struct sim_person *p, bool force);
@@ -298,14 +303,28 @@ struct sim_msg {
     bool spread; /* every member was seen to hold it */
     bool calm;   /* stored in calm weather: D2 has 10 s */
     bool read;
-    bool shown; /* its receipts were looked at */
+    bool shown;     /* its receipts were looked at */
+    bool statement; /* it is a delete statement: nobody reads it */
+    bool deleted;   /* its owner has asked for that */
+    uint64_t spread_ms;
+    /* demand.c: what the sender keeps */
+    struct ses_receipt *receipts;
+    uint8_t receipt_cnt;
+    bool gathering;
 };
+struct sim_tomb;   /* oracle_delete.c: what a statement deletes */
+struct sim_demand; /* demand.c */
 struct oracle {
     struct sim_msg *msgs;
     uint32_t cnt, cap;
     uint32_t epoch_cnt; /* epochs that were calm enough to be judged */
     uint32_t stored_cnt, delivered_cnt, checked_cnt, walk_cnt, page_cnt, fetch_cnt;
     uint64_t spread_ms_max;
+    struct sim_tomb *tombs;
+    uint32_t tomb_cnt, tomb_cap;
+    struct sim_demand *demands;
+    uint32_t demand_cnt, demand_cap;
+    uint32_t owed_cnt, shown_cnt, paid_cnt; /* demands */
 };
 struct sim_msg *sim_msg_new(struct sim *s);
 struct sim_msg *sim_msg_at(struct sim *s, uint32_t number);
@@ -348,6 +367,30 @@ void byz_was_caught(struct sim_node *node, uint32_t client);
 void byz_asked(struct sim_node *node, uint32_t client, enum ses_proto proto, uint8_t op);
 void byz_epoch(struct sim *s, uint64_t epoch);
 void byz_receipts(struct sim *s, struct sim_msg *m);
+/* The node's disk is as it was promised for this message, and it is a member of the swarm. */
+bool oracle_is_whole(struct sim *s, const struct sim_node *node, const struct sim_msg *m);
+/* Nothing disturbed the epoch, from before the freeze of its commitments to now. */
+bool oracle_undisturbed(const struct sim *s, uint64_t epoch);
+/* D2 within an epoch: what was stored before `epoch` began, at its end. */
+void oracle_spread(struct sim *s, uint64_t epoch);
+
+/* ---- oracle_delete.c ---- */
+/* The owner signed a statement: the number of the message that it is. */
+uint32_t oracle_delete_tried(struct sim *s, struct sim_person *p, const uint8_t *payload,
+                             size_t len);
+bool oracle_is_deleted(struct sim *s, const struct ses_hash *id);
+void oracle_deletes_check(struct sim *s);
+void oracle_deletes_node(struct sim *s, struct sim_node *node);
+/* A node hands out this record. */
+void oracle_delete_page(struct sim *s, uint32_t node, const struct ses_hash *id);
+void oracle_list(struct sim *s, uint32_t node, const uint8_t *body, size_t len);
+
+/* ---- demand.c: receipts, and demands for them on the chain ---- */
+/* The sender fetches the receipts of what is stored, unless he has them. */
+void sim_receipts_gather(struct sim_person *p, uint32_t msg);
+void sim_demands_start(struct sim *s);
+void oracle_demands(struct sim *s);
+bool oracle_demanded(const struct sim *s, uint32_t node, uint64_t epoch);
 
 /* ---- plan.c: what the seed has in store ---- */
 #define SIM_FAULTS(X)                                                                              \
@@ -428,6 +471,7 @@ struct verdict_of_run {
     uint64_t crash_cnt;
     uint32_t epoch_cnt; /* that were judged */
     uint32_t fetch_cnt, walk_cnt;
+    uint32_t deleted_cnt, demand_cnt, shown_cnt, paid_cnt;
     uint64_t spread_ms_max;
 };
 struct sim {

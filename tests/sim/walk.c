@@ -36,7 +36,7 @@ static void finish(struct walk *w)
     s->oracle.walk_cnt++;
     for (uint32_t i = 0; i < w->expected_cnt; i++) {
         const struct sim_msg *m = sim_msg_at(s, w->expected[i]);
-        if (!w->seen[i] && m->expires_ms > sim_unix_ms(s) + SIM_HOUR_MS) {
+        if (!w->seen[i] && !m->deleted && m->expires_ms > sim_unix_ms(s) + SIM_HOUR_MS) {
             sim_broken(s, "C3", "paging through person %u's inbox at node %u skips message %u",
                        w->person, w->node, m->number);
             break;
@@ -151,7 +151,8 @@ void oracle_walk(struct sim *s, uint32_t node, uint32_t person)
     SES_ASSERT(w->expected != NULL && w->seen != NULL);
     for (uint32_t i = 0; i < s->oracle.cnt; i++) {
         const struct sim_msg *m = &s->oracle.msgs[i];
-        if (m->to == person && m->stored_ms > 0 && ses_store_has(n->store, &m->ids)) {
+        if (m->to == person && m->stored_ms > 0 && !m->statement && !m->deleted &&
+            ses_store_has(n->store, &m->ids)) {
             w->expected[w->expected_cnt++] = i;
         }
     }
