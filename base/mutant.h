@@ -45,7 +45,13 @@
     X(FOREIGN_SIGNATURE, "the chain does not look at a node's signature")                          \
     X(OPENINGS_NOT_CHECKED, "the chain believes any opening")                                      \
     X(ONE_NO_IS_ENOUGH, "a node that one tester did not reach counts as unreachable")              \
-    X(CLOCK_IN_STATE, "the chain's state depends on the clock of the machine")
+    X(CLOCK_IN_STATE, "the chain's state depends on the clock of the machine")                     \
+    X(DELETE_ACK_BEFORE_SYNC, "a delete is acknowledged before fdatasync")                         \
+    X(DELETES_FORGOTTEN, "after a restart what statements delete is there again")                  \
+    X(DELETED_COMES_BACK, "a message that comes after its delete is kept")                         \
+    X(DEMAND_NOT_OWED, "the chain takes demands and forgets them")                                 \
+    X(DEMAND_NOT_ANSWERED, "a node opens what is drawn, not what is demanded")                     \
+    X(DEMAND_NOT_JUDGED, "the chain does not punish a demand without an answer")
 enum ses_mutant {
     SES_MUTANT_NONE = 0,
 #define SES_X(name, text) SES_MUTANT_##name,

@@ -185,7 +185,7 @@ static enum ses_err find_leaf(struct response_job *job)
         return ses_opened_at(&job->opened, owed->position, &segment, &job->leaf);
     }
     SES_TRY(ses_opened_key(&job->opened, &owed->segment, &owed->key, &present, &job->leaf));
-    return present ? SES_OK : SES_ERR_NOT_FOUND;
+    return present && !SES_MUTANT(DEMAND_NOT_ANSWERED) ? SES_OK : SES_ERR_NOT_FOUND;
 }
 
 /* SES_ERR_AGAIN: the chunk is on its way. */

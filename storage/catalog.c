@@ -454,7 +454,7 @@ uint32_t ses_catalog_delete(struct ses_catalog *c, uint32_t statement,
 {
     uint32_t at;
     if (!ses_catalog_find(c, &target->id, &at)) {
-        return new_ghost(c, statement, target, epoch);
+        return SES_MUTANT(DELETED_COMES_BACK) ? SES_NONE : new_ghost(c, statement, target, epoch);
     }
     struct ses_entry *e = ses_catalog_entry(c, at);
     if ((e->flags & SES_FLAG_STATEMENT) != 0 || e->tomb_epoch <= epoch) {

@@ -47,7 +47,8 @@ static enum ses_err sync_files(struct ses_batch *batch)
     for (uint32_t i = 0; i < batch->file_cnt; i++) {
         struct ses_file *file;
         SES_TRY(ses_lane_file(&batch->store->lane, &batch->files[i].segment, false, &file));
-        if (SES_MUTANT(ACK_BEFORE_SYNC)) {
+        if (SES_MUTANT(ACK_BEFORE_SYNC) ||
+            (SES_MUTANT(DELETE_ACK_BEFORE_SYNC) && batch->ops[0]->target_cnt > 0)) {
             continue;
         }
         const enum ses_err err = disk->sync(disk->ctx, file);

@@ -146,6 +146,7 @@ void ses_response_context_of(struct ses_response_context *out, const struct ses_
     if (epoch > 0) {
         out->has_root = ses_committed_load(now->layer, node_id, epoch - 1, &out->root);
         demand_cnt = ses_demands_load(now->layer, node_id, epoch - 1, demands);
+        demand_cnt = SES_MUTANT(DEMAND_NOT_OWED) ? 0 : demand_cnt;
     }
     out->owed_cnt =
         ses_owed_list(out->owed, &now->epoch.seed, node_id, out->has_root ? &out->root : NULL,

@@ -17,7 +17,12 @@ static uint8_t owed_bits(const struct ses_transition *t, const struct ses_node_i
     struct ses_tip then = *t->parent; /* its seed; the state above which this block stands */
     then.layer = t->tip->layer;
     ses_response_context_of(&context, t->vm, &then, node_id);
-    return (uint8_t)((1u << context.owed_cnt) - 1);
+    uint32_t cnt = context.owed_cnt;
+    while (SES_MUTANT(DEMAND_NOT_JUDGED) && cnt > 0 &&
+           context.owed[cnt - 1].kind == SES_OWED_DEMAND) {
+        cnt--;
+    }
+    return (uint8_t)((1u << cnt) - 1);
 }
 
 static void load_standing(const struct ses_transition *t, const struct ses_node *node,

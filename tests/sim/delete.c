@@ -157,7 +157,7 @@ static void choose(struct deleting *d)
     struct ses_client_delete what = {.size = sizeof what};
     ses_listing_merge(&d->listing);
     const uint64_t kind = dice_below(&p->dice, 100);
-    if (d->listing.cnt > 0 && kind < 88) {
+    if (d->listing.cnt > 0 && kind < 93) {
         what.ids = ids;
         what.id_cnt = dice_between(&p->dice, 1, IDS_MAX);
         for (size_t i = 0; i < what.id_cnt; i++) {
