@@ -46,7 +46,7 @@
     X(OPENINGS_NOT_CHECKED, "the chain believes any opening")                                      \
     X(ONE_NO_IS_ENOUGH, "a node that one tester did not reach counts as unreachable")              \
     X(CLOCK_IN_STATE, "the chain's state depends on the clock of the machine")                     \
-    X(DELETE_ACK_BEFORE_SYNC, "a delete is acknowledged before fdatasync")                         \
+    X(DELETE_UNSYNCED, "a delete is acknowledged before fdatasync")                                \
     X(DELETES_FORGOTTEN, "after a restart what statements delete is there again")                  \
     X(DELETED_COMES_BACK, "a message that comes after its delete is kept")                         \
     X(DEMAND_NOT_OWED, "the chain takes demands and forgets them")                                 \

@@ -48,7 +48,7 @@ static enum ses_err sync_files(struct ses_batch *batch)
         struct ses_file *file;
         SES_TRY(ses_lane_file(&batch->store->lane, &batch->files[i].segment, false, &file));
         if (SES_MUTANT(ACK_BEFORE_SYNC) ||
-            (SES_MUTANT(DELETE_ACK_BEFORE_SYNC) && batch->ops[0]->target_cnt > 0)) {
+            (SES_MUTANT(DELETE_UNSYNCED) && batch->ops[0]->target_cnt > 0)) {
             continue;
         }
         const enum ses_err err = disk->sync(disk->ctx, file);
