@@ -215,7 +215,8 @@ static void flip(struct sim *s, const struct fault *f)
 static bool all_well(const struct sim *s)
 {
     for (uint32_t i = 0; i < s->node_cnt; i++) {
-        if (!sim_node_up(&s->nodes[i]) && s->nodes[i].phase != NODE_ABSENT) {
+        const bool absent = s->nodes[i].phase == NODE_ABSENT;
+        if (!absent && (!sim_node_up(&s->nodes[i]) || sim_node_blind(&s->nodes[i]))) {
             return false;
         }
     }

@@ -4,7 +4,8 @@
  * leaves it, neither to the network nor to the disk. */
 #include "tests/sim/sim.h"
 
-#define ANEW_MS 30000u /* an operator who finds a broken disk replaces it */
+#define BLIND_MS 180000u /* it asks the chain again, and fetches what it lacks */
+#define ANEW_MS 30000u   /* an operator who finds a broken disk replaces it */
 
 static void restart(void *cookie)
 {
@@ -199,6 +200,7 @@ void sim_node_start(struct sim_node *node)
     }
     node->phase = NODE_UP;
     node->up_ms = s->now_ms;
+    node->cut_off = s->chain.cut_until_ms[node->index] > s->now_ms;
     if (node->power_after_ms > 0) {
         sim_after(s, node->power_after_ms, power_goes, node);
         node->power_after_ms = 0;
@@ -210,6 +212,12 @@ void sim_node_start(struct sim_node *node)
 bool sim_node_up(const struct sim_node *node)
 {
     return node->phase == NODE_UP;
+}
+
+bool sim_node_blind(const struct sim_node *node)
+{
+    const struct sim *s = node->sim;
+    return node->cut_off && s->chain.cut_until_ms[node->index] + BLIND_MS > s->now_ms;
 }
 
 void sim_node_spoil(struct sim_node *node)

@@ -55,6 +55,9 @@ static bool spoiled(const struct sim_node *node, const struct sim_msg *m)
     if (s->churn && cut_ms > 0 && cut_ms + CATCH_UP_MS > s->now_ms) {
         return true; /* it does not know that members moved */
     }
+    if (sim_node_blind(node)) {
+        return true; /* it does not know whose member it is */
+    }
     const uint64_t since_ms = s->now_ms - node->spoiled_ms;
     const bool caught_up = sim_calm(s, CATCH_UP_MS) && since_ms > CATCH_UP_MS;
     return node->spoiled && node->spoiled_ms >= m->born_ms && !caught_up;

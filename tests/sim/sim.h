@@ -224,6 +224,7 @@ struct sim_node {
     uint64_t spoiled_ms;
     uint64_t wiped_ms;       /* everything is gone; 0: never */
     uint64_t up_ms;          /* when it started last */
+    bool cut_off;            /* from the chain, when it started: it has no map */
     uint64_t down_for_ms;    /* once dead */
     uint64_t power_after_ms; /* of its next start the power goes; 0: it does not */
     uint32_t start_cnt;
@@ -236,6 +237,8 @@ enum node_death { DEATH_STOP, DEATH_KILL, DEATH_POWER };
 /* It comes back after `down_ms` (SIM_DEAD: not by itself). */
 void sim_node_die(struct sim_node *node, enum node_death how, uint64_t down_ms);
 bool sim_node_up(const struct sim_node *node);
+/* It started without the chain, and has not heard of the map since, or only just. */
+bool sim_node_blind(const struct sim_node *node);
 /* Spoils what its disk holds: from now on nothing of what it promised before counts. */
 void sim_node_spoil(struct sim_node *node);
 
