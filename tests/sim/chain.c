@@ -231,7 +231,7 @@ void sim_chain_start(struct sim *s)
         return;
     }
     ses_vm_chain_id(c->machines[0].vm, &c->params.chain_id);
-    c->map = sim_chain_map(s, 0);
+    c->map = sim_chain_map(s, 0); /* also if no block comes before members move */
     sim_after(s, 0, tick, s);
 }
 
