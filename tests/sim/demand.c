@@ -337,6 +337,17 @@ static bool held_by(struct sim *s, const struct sim_demand *d)
     return node->store != NULL && ses_store_has(node->store, &sim_msg_at(s, d->msg)->ids);
 }
 
+static bool in_seat(const struct sim *s, const struct sim_demand *d)
+{
+    struct ses_node node;
+    struct ses_map_node *keys = ses_alloc(1, sizeof *keys);
+    SES_ASSERT(keys != NULL);
+    const enum ses_err err =
+        ses_vm_node(s->chain.machines[0].vm, &s->nodes[d->node].node_id, keys, &node);
+    ses_free(keys);
+    return err == SES_OK && node.swarm != SES_SWARM_NONE && node.swarm_from_epoch == d->from_epoch;
+}
+
 static void look_for(struct sim *s, struct sim_demand *d, const struct ses_duty *duty)
 {
     for (uint32_t i = 0; i < duty->owed_cnt; i++) {
@@ -346,6 +357,7 @@ static void look_for(struct sim *s, struct sim_demand *d, const struct ses_duty 
             d->index = (uint8_t)i;
             d->has_root = duty->has_root;
             d->held = held_by(s, d);
+            d->over = !in_seat(s, d); /* it moved with the epoch: it owes no openings */
             s->oracle.owed_cnt++;
         }
     }
