@@ -24,8 +24,24 @@ static bool has_receipt_of(const struct sim_msg *m, const struct ses_node_id *no
     return false;
 }
 
-static void keep_receipt(struct sim_msg *m, const struct ses_receipt *receipt)
+static uint32_t node_at(const struct sim *s, const struct ses_node_id *id)
 {
+    uint32_t i = 0;
+    while (i < s->node_cnt && !ses_equal(&s->nodes[i].node_id, id, sizeof *id)) {
+        i++;
+    }
+    return i;
+}
+
+/* Those that are good; liars make up others. What they sign themselves binds nobody honest. */
+static void keep_receipt(const struct sim *s, struct sim_msg *m, const struct ses_receipt *receipt)
+{
+    const uint32_t at = node_at(s, &receipt->node_id);
+    if (at == s->node_cnt || s->nodes[at].byz != NULL ||
+        ses_receipt_verify(receipt, &s->chain.params.chain_id, &s->nodes[at].keys.public_key) !=
+            SES_OK) {
+        return;
+    }
     if (m->receipt_cnt == SES_MEMBERS_MAX || has_receipt_of(m, &receipt->node_id) ||
         !ses_equal(&receipt->leaf.id, &m->id, sizeof m->id)) {
         return;
@@ -50,7 +66,7 @@ static void on_receipts(void *cookie, enum ses_err err, const uint8_t *body, siz
             struct ses_receipt receipt;
             ses_receipt_read(&r, &receipt);
             if (r.err == SES_OK) {
-                keep_receipt(sim_msg_at(s, g->msg), &receipt);
+                keep_receipt(s, sim_msg_at(s, g->msg), &receipt);
             }
         }
     }
@@ -212,15 +228,6 @@ static struct sim_demand *demand_new(struct sim *s)
         SES_ASSERT(o->demands != NULL);
     }
     return &o->demands[o->demand_cnt++];
-}
-
-static uint32_t node_at(const struct sim *s, const struct ses_node_id *id)
-{
-    uint32_t i = 0;
-    while (i < s->node_cnt && !ses_equal(&s->nodes[i].node_id, id, sizeof *id)) {
-        i++;
-    }
-    return i;
 }
 
 static void demand(struct sim *s, uint32_t msg, const struct ses_receipt *receipt)

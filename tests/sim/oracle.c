@@ -269,7 +269,7 @@ bool oracle_is_whole(struct sim *s, const struct sim_node *node, const struct si
 {
     bool active = false;
     const struct ses_map *map = s->chain.map;
-    return !spoiled(node, m) && !moving(s) && map != NULL &&
+    return node->byz == NULL && !spoiled(node, m) && !moving(s) && map != NULL &&
            swarm_of_node(map, node, &active) == ses_swarm_of(&m->ids.digest, map->num_swarms) &&
            active;
 }
