@@ -37,7 +37,8 @@ static void forge(struct byz *b, struct ses_tx_response *m, struct ses_buf *proo
         return;
     }
     SES_ASSERT(ses_buf_append(proof, m->proof, m->proof_len) == SES_OK);
-    if (m->opening_cnt > 0 && dice_chance(&b->dice, 500)) {
+    const bool payload = m->opening_cnt > 0 && !m->openings[0].leaf_only; /* a tombstone has none */
+    if (payload && dice_chance(&b->dice, 500)) {
         m->openings[0].payload_root.bytes[0] ^= 1u;
     } else {
         proof->bytes[dice_below(&b->dice, proof->len)] ^= 1u;
