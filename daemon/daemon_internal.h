@@ -248,7 +248,7 @@ struct intake {
     struct ses_node_id sender;
     struct ses_hash chain_id;
     struct voucher *vouchers;
-    uint16_t voucher_cnt;
+    uint16_t voucher_cnt, voucher_cap;
     uint16_t left; /* puts without an answer */
     /* Last word before the store takes a valid record, with done's cookie; NULL: yes. */
     bool (*accept)(void *cookie, const struct intake_item *item);

@@ -5,6 +5,7 @@
 
 #define FUTURE_MS 10000u
 #define VOUCHERS_ALL_MAX 256u
+#define VOUCHERS_FIRST 8u /* room for so many at first, then twice as many */
 
 struct voucher {
     uint16_t item;
@@ -63,12 +64,16 @@ enum ses_err ses_intake_vouch(struct intake *in, uint16_t item, const struct ses
         !may_vouch(in, item, &receipt->node_id)) {
         return SES_OK;
     }
-    if (in->vouchers == NULL) {
-        in->vouchers = ses_alloc(VOUCHERS_ALL_MAX, sizeof *in->vouchers);
-        SES_REQUIRE(in->vouchers != NULL, SES_ERR_MEMORY);
+    if (in->voucher_cnt == in->voucher_cap) {
+        const uint16_t cap = in->voucher_cap > 0 ? (uint16_t)(2 * in->voucher_cap) : VOUCHERS_FIRST;
+        struct voucher *all = ses_realloc(in->vouchers, cap, sizeof *all);
+        SES_REQUIRE(all != NULL, SES_ERR_MEMORY);
+        in->vouchers = all;
+        in->voucher_cap = cap;
     }
     struct voucher *v = &in->vouchers[in->voucher_cnt++];
     v->item = item;
+    v->valid = false;
     v->pk = node->keys.public_key;
     v->receipt = *receipt;
     return SES_OK;

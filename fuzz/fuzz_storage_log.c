@@ -150,12 +150,13 @@ static void check_record(struct test_disk *disk, const struct ses_store *store, 
     static uint8_t out[SES_RECORD_HEADER_BYTES + SES_PAYLOAD_MAX];
     uint8_t prefix[SES_LOG_PREFIX_BYTES];
     struct ses_log_record parsed;
+    struct ses_record_ids ids;
     struct ses_place place;
     struct ses_file *file = NULL;
     uint64_t len;
     const struct ses_disk *door = test_disk_door(disk);
     ses_place_of(&place, &store->catalog, at);
-    SES_ASSERT(ses_place_read(door, &file, &place, out) == SES_OK);
+    SES_ASSERT(ses_place_read(door, &file, &place, out, &ids) == SES_OK);
     door->close(door->ctx, file);
     const uint8_t *bytes = test_disk_bytes(disk, LOG_PATH, &len);
     SES_ASSERT(place.offset < len);

@@ -17,7 +17,7 @@ void ses_place_of(struct ses_place *out, const struct ses_catalog *catalog, uint
 }
 
 enum ses_err ses_place_read(const struct ses_disk *disk, struct ses_file **file,
-                            const struct ses_place *place, uint8_t *out)
+                            const struct ses_place *place, uint8_t *out, struct ses_record_ids *ids)
 {
     if (*file == NULL) {
         char path[48];
@@ -32,9 +32,8 @@ enum ses_err ses_place_read(const struct ses_disk *disk, struct ses_file **file,
     const struct ses_record record = {.header = out,
                                       .payload = out + SES_RECORD_HEADER_BYTES,
                                       .payload_bytes = place->payload_bytes};
-    struct ses_record_ids ids;
-    SES_REQUIRE(ses_record_identify(&ids, &record) == SES_OK, SES_ERR_CHECKSUM);
-    SES_REQUIRE(memcmp(ids.id.bytes, place->id.bytes, 32) == 0, SES_ERR_CHECKSUM);
+    SES_REQUIRE(ses_record_identify(ids, &record) == SES_OK, SES_ERR_CHECKSUM);
+    SES_REQUIRE(memcmp(ids->id.bytes, place->id.bytes, 32) == 0, SES_ERR_CHECKSUM);
     return SES_OK;
 }
 
@@ -97,7 +96,8 @@ static enum ses_err append_record(struct page_job *job, struct read_files *files
     SES_ASSERT(len <= job->cap - job->len);
     uint8_t *at = job->frame + job->len;
     struct ses_file **file = read_file(files, disk, &place->segment);
-    SES_TRY(ses_place_read(disk, file, place, at + 4));
+    struct ses_record_ids ids;
+    SES_TRY(ses_place_read(disk, file, place, at + 4, &ids));
     memmove(at, at + 4, SES_RECORD_HEADER_BYTES);
     ses_put_u32(at + SES_RECORD_HEADER_BYTES, place->payload_bytes);
     job->len += len;
@@ -324,6 +324,7 @@ enum ses_err ses_store_page(struct ses_store *store, const struct ses_retrieve *
 struct get_job {
     struct ses_store *store;
     struct ses_place place;
+    struct ses_record_ids ids;
     enum ses_err err;
     void (*on_done)(void *cookie, enum ses_err err, const struct ses_record_copy *record);
     void *cookie;
@@ -335,7 +336,7 @@ static void get_run(void *cookie)
     struct get_job *job = cookie;
     const struct ses_disk *disk = job->store->p.disk;
     struct ses_file *file = NULL;
-    job->err = ses_place_read(disk, &file, &job->place, job->bytes);
+    job->err = ses_place_read(disk, &file, &job->place, job->bytes, &job->ids);
     if (file != NULL) {
         disk->close(disk->ctx, file);
     }
@@ -345,17 +346,13 @@ static void get_done(void *cookie)
 {
     struct get_job *job = cookie;
     struct ses_store *store = job->store;
-    struct ses_record_copy copy = {.header = job->bytes,
+    struct ses_record_copy copy = {.ids = job->ids,
+                                   .header = job->bytes,
                                    .payload = job->bytes + SES_RECORD_HEADER_BYTES,
                                    .payload_bytes = job->place.payload_bytes};
-    const struct ses_record record = {
-        .header = copy.header, .payload = copy.payload, .payload_bytes = copy.payload_bytes};
     store->read_cnt--;
     if (job->err == SES_ERR_CHECKSUM) {
         ses_place_damaged(store, &job->place);
-    }
-    if (job->err == SES_OK) {
-        job->err = ses_record_identify(&copy.ids, &record);
     }
     job->on_done(job->cookie, job->err, job->err == SES_OK ? &copy : NULL);
     ses_free(job);

@@ -297,8 +297,9 @@ static enum ses_err scan_targets(struct recovery *r, const struct ses_log_record
                                     .payload_bytes = record->payload_bytes};
     uint8_t *bytes = ses_alloc(1, SES_RECORD_HEADER_BYTES + record->payload_bytes);
     struct ses_file *file = NULL;
+    struct ses_record_ids ids;
     SES_REQUIRE(bytes != NULL, SES_ERR_MEMORY);
-    enum ses_err err = ses_place_read(disk, &file, &place, bytes);
+    enum ses_err err = ses_place_read(disk, &file, &place, bytes, &ids);
     if (err == SES_OK) {
         const struct ses_record view = {.header = bytes,
                                         .payload = bytes + SES_RECORD_HEADER_BYTES,

@@ -266,8 +266,9 @@ SES_CHECKED enum ses_err ses_read_entry(struct ses_store *store, uint32_t entry,
                                         void *cookie);
 void ses_place_of(struct ses_place *out, const struct ses_catalog *catalog, uint32_t entry);
 /* Reads header and payload (48 + payload_bytes) into `out` and checks them against the id:
- * ERR_CHECKSUM. `file` is opened if NULL and stays open. Any thread. */
+ * ERR_CHECKSUM. `ids` is what they are. `file` is opened if NULL and stays open. Any thread. */
 SES_CHECKED enum ses_err ses_place_read(const struct ses_disk *disk, struct ses_file **file,
-                                        const struct ses_place *place, uint8_t *out);
+                                        const struct ses_place *place, uint8_t *out,
+                                        struct ses_record_ids *ids);
 
 #endif

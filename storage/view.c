@@ -175,7 +175,7 @@ struct leaves_job {
     void (*on_done)(void *cookie, enum ses_err err, const struct ses_leaf *leaves, size_t leaf_cnt);
     void *cookie;
     size_t leaf_cnt;
-    struct ses_leaf leaves[];
+    struct ses_leaf *leaves; /* as many as are asked for: a page fills few of them */
 };
 
 static enum ses_err range_run(struct ses_job *job)
@@ -198,20 +198,31 @@ static enum ses_err at_run(struct ses_job *job)
     return SES_OK;
 }
 
+static void leaves_free(struct leaves_job *j)
+{
+    ses_free(j->leaves);
+    ses_free(j);
+}
+
 static void leaves_done(struct ses_job *job)
 {
     struct leaves_job *j = (struct leaves_job *)job;
     j->on_done(j->cookie, job->err, job->err == SES_OK ? j->leaves : NULL,
                job->err == SES_OK ? j->leaf_cnt : 0);
-    ses_free(j);
+    leaves_free(j);
 }
 
 static enum ses_err leaves_job_new(struct leaves_job **out, struct ses_store *store,
                                    const struct ses_view *view, size_t max)
 {
     SES_TRY(ses_job_check(store, view));
-    struct leaves_job *j = ses_alloc(1, sizeof *j + max * sizeof(struct ses_leaf));
+    struct leaves_job *j = ses_alloc(1, sizeof *j);
     SES_REQUIRE(j != NULL, SES_ERR_MEMORY);
+    j->leaves = ses_realloc(NULL, max, sizeof *j->leaves); /* not zeroed */
+    if (j->leaves == NULL) {
+        ses_free(j);
+        return SES_ERR_MEMORY;
+    }
     ses_job_init(&j->job, store, view);
     j->job.done = leaves_done;
     j->max = max;
@@ -231,7 +242,7 @@ enum ses_err ses_store_leaves(struct ses_store *store, const struct ses_view *vi
     j->range = *range;
     const enum ses_err err = need(&j->job, &range->segment);
     if (err != SES_OK) {
-        ses_free(j);
+        leaves_free(j);
         return err;
     }
     j->job.run = range_run;
