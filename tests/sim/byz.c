@@ -61,6 +61,7 @@ void byz_free(struct sim_node *node)
 {
     if (node->byz != NULL) {
         ses_free(node->byz->old);
+        ses_free(node->byz->forged);
         ses_free(node->byz);
     }
 }

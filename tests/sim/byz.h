@@ -40,6 +40,8 @@ struct byz {
     uint32_t lies; /* bits of enum byz_lie */
     uint8_t hides; /* of four records so many */
     struct ses_receipt *old;
+    struct ses_hash *forged; /* ids of what it gave in bulk in the place of other records */
+    uint32_t forged_cnt, forged_cap;
     uint64_t bare_epoch;                  /* its last response that opened nothing */
     uint64_t caught_ms[SIM_HOSTS_MAX];    /* who was given another record than he asked for; 0 */
     uint32_t caught_start[SIM_HOSTS_MAX]; /* in which of his lives */

@@ -140,18 +140,48 @@ static void hide_sync(uint8_t op, struct ses_buf *body)
     end(&w, &out, body);
 }
 
-/* Turns a byte of the payload of the first record that has one; false if there is none. */
-static bool change_record(struct ses_buf *body, struct ses_reader *r, uint16_t cnt)
+/* Turns a byte of the payload of the first record that has one, which becomes `out`; false if there
+ * is none. What was changed before is left alone: it would become what it was. */
+static bool change_record(struct ses_record_ids *out, const struct sim *s, struct ses_buf *body,
+                          struct ses_reader *r, uint16_t cnt)
 {
     for (uint16_t i = 0; i < cnt; i++) {
         struct ses_record record;
         ses_record_read(r, &record);
-        if (r->err == SES_OK && record.payload_bytes > 0) {
+        if (r->err == SES_OK && record.payload_bytes > 0 &&
+            ses_record_identify(out, &record) == SES_OK && !byz_forged(s, &out->id)) {
             body->bytes[(size_t)(record.payload - body->bytes)] ^= 1u;
+            SES_ASSERT(ses_record_identify(out, &record) == SES_OK);
             return true;
         }
     }
     return false;
+}
+
+bool byz_forged(const struct sim *s, const struct ses_hash *id)
+{
+    for (uint32_t i = 0; i < s->node_cnt; i++) {
+        const struct byz *b = s->nodes[i].byz;
+        for (uint32_t k = 0; b != NULL && k < b->forged_cnt; k++) {
+            if (ses_equal(&b->forged[k], id, sizeof *id)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static void note_forged(struct byz *b, const struct ses_hash *id)
+{
+    if (byz_forged(b->node->sim, id)) {
+        return;
+    }
+    if (b->forged_cnt == b->forged_cap) {
+        b->forged_cap = b->forged_cap != 0 ? 2 * b->forged_cap : 64;
+        b->forged = ses_realloc(b->forged, b->forged_cap, sizeof *b->forged);
+        SES_ASSERT(b->forged != NULL);
+    }
+    b->forged[b->forged_cnt++] = *id;
 }
 
 /* ---- what leaves a node ---- */
@@ -159,9 +189,10 @@ static bool sync_lie(struct byz *b, uint8_t op, struct ses_buf *body)
 {
     struct ses_reader r;
     struct ses_sync_records head;
+    struct ses_record_ids ids;
     if (op == SES_SYNC_FETCH && byz_does(b, BYZ_SYNC_OTHER) && answers(&r, body)) {
         ses_sync_records_read(&r, &head);
-        if (change_record(body, &r, head.cnt)) {
+        if (change_record(&ids, b->node->sim, body, &r, head.cnt)) {
             return true;
         }
     }
@@ -179,12 +210,15 @@ static void bulk_lie(struct byz *b, struct ses_buf *body)
     struct ses_writer w;
     struct ses_buf out = {0};
     struct ses_bulk_page page;
+    struct ses_record_ids ids;
     if (!answers(&r, body)) {
         return;
     }
     ses_bulk_page_read(&r, &page);
     if (byz_does(b, BYZ_SYNC_OTHER)) {
-        (void)change_record(body, &r, page.cnt);
+        if (change_record(&ids, b->node->sim, body, &r, page.cnt)) {
+            note_forged(b, &ids.id);
+        }
     } else if (byz_does(b, BYZ_HIDE_SYNC)) {
         begin(&w, &out);
         ses_bulk_page_write(&w, &(struct ses_bulk_page){.more = true, .next = page.next + 1});

@@ -411,6 +411,16 @@ void oracle_delivered(struct sim *s, struct sim_person *p, const uint8_t *body, 
     sim_tell(s, "person %u reads message %u", p->index, number);
 }
 
+/* Any member may fill a public inbox with nonsense, and it is dropped; what people wrote opens. */
+void oracle_unopenable(struct sim *s, struct sim_person *p, const struct ses_hash *id)
+{
+    if (!byz_forged(s, id)) {
+        sim_broken(s, "once", "person %u cannot open a record of its inbox that no liar made",
+                   p->index);
+    }
+    sim_tell(s, "person %u drops a record that does not open", p->index);
+}
+
 /* ---- D3: nothing is served more than an epoch after it expired ---- */
 void oracle_page(struct sim *s, uint32_t node, const uint8_t *body, size_t len)
 {

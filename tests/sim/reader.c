@@ -64,8 +64,8 @@ static void open_one(struct sim_person *p, const struct ses_fetched *f)
                                       f->payload_bytes};
     const enum ses_err err = ses_open1(&opened, p->identity, &record, find_card, s);
     if (err != SES_OK) {
-        sim_broken(s, "once", "person %u cannot open a record of its inbox: %s", p->index,
-                   ses_err_text(err));
+        SES_ASSERT(err == SES_ERR_OPEN);
+        oracle_unopenable(s, p, &f->ids.id);
     } else if (!ses_inbox_saw_message(&p->inbox_state, &opened.sender, opened.uuid)) {
         oracle_delivered(s, p, opened.body.bytes, opened.body.len, &opened);
         SES_ASSERT(ses_inbox_see_message(&p->inbox_state, &opened.sender, opened.uuid, now_ms) ==

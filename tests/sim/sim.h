@@ -338,6 +338,8 @@ void oracle_fetched(struct sim *s, struct sim_person *p, const struct ses_fetch 
                     uint64_t started_ms);
 void oracle_delivered(struct sim *s, struct sim_person *p, const uint8_t *body, size_t len,
                       const struct ses_opened1 *opened);
+/* A recipient drops a record that does not open. */
+void oracle_unopenable(struct sim *s, struct sim_person *p, const struct ses_hash *id);
 /* A page as it came from a node. */
 void oracle_page(struct sim *s, uint32_t node, const uint8_t *body, size_t len);
 void oracle_node_up(struct sim *s, struct sim_node *node);
@@ -370,6 +372,8 @@ void byz_was_caught(struct sim_node *node, uint32_t client);
 void byz_asked(struct sim_node *node, uint32_t client, enum ses_proto proto, uint8_t op);
 void byz_epoch(struct sim *s, uint64_t epoch);
 void byz_receipts(struct sim *s, struct sim_msg *m);
+/* A liar made this record, in a way that no honest member can notice. */
+bool byz_forged(const struct sim *s, const struct ses_hash *id);
 /* The node's disk is as it was promised for this message, and it is a member of the swarm. */
 bool oracle_is_whole(struct sim *s, const struct sim_node *node, const struct sim_msg *m);
 /* Nothing disturbed the epoch, from before the freeze of its commitments to now. */
