@@ -138,17 +138,24 @@ static enum ses_err do_offer(struct ses_client *c, struct ses_outbox_item *item,
     return err;
 }
 
+/* The receipts themselves: what an entry node says of them is no proof. */
 static enum ses_err do_check(struct ses_client *c, struct ses_outbox_item *item,
                              struct ses_note *note)
 {
     struct ses_node_id nodes[SES_MEMBERS_MAX];
+    struct ses_buf raw = {0};
     uint32_t cnt = 0;
     uint32_t quorum = 0;
     uint32_t asked = 0;
     struct ses_receipt_want want = {
         .id = item->id, .ttl_class = item->ttl_class, .ts_ms = item->ts_ms};
     memcpy(want.inbox.bytes, item->to.bytes + 1, sizeof want.inbox.bytes);
-    const enum ses_err err = ses_client_count(c, &want, nodes, &cnt, &quorum, &asked, NULL, note);
+    want.first = item->node_cnt > 0 ? &item->nodes[0] : NULL;
+    enum ses_err err = ses_client_count(c, &want, nodes, &cnt, &quorum, &asked, &raw, note);
+    if (err == SES_OK && cnt >= quorum) {
+        err = ses_receipts_keep(c, &item->id, &raw, note);
+    }
+    ses_buf_free(&raw);
     if (err == SES_ERR_CLOSED || err == SES_ERR_MEMORY) {
         return err;
     }

@@ -146,14 +146,18 @@ void ses_outbox_accepted(struct ses_outbox_item *item, const struct ses_stored *
     item->quorum = stored->quorum;
     item->node_cnt = stored->node_cnt;
     memcpy(item->nodes, stored->nodes, stored->node_cnt * sizeof stored->nodes[0]);
-    if (stored->state == SES_STORED || SES_MUTANT(PENDING_IS_STORED)) {
+    if (SES_MUTANT(PENDING_IS_STORED)) {
         finish(item, SES_OUTBOX_STORED, now_ms);
         return;
     }
     item->state = SES_OUTBOX_CHECK;
     drop(&item->record);
     item->rounds = 0;
-    end_round(item, now_ms);
+    if (stored->state == SES_STORED) {
+        item->next_ms = now_ms; /* by its word; the receipts, which it has, are the proof */
+    } else {
+        end_round(item, now_ms);
+    }
 }
 
 /* Would another member say the same of this very message? */
@@ -252,7 +256,8 @@ void ses_outbox_counted(struct ses_outbox_item *item, const struct ses_node_id *
         return;
     }
     end_round(item, now_ms);
-    if (node_cnt == 0) { /* nobody knows of it: the entry node lost it */
+    if (node_cnt == 0) { /* nobody knows of it: the entry node lost it, or lied */
+        item->order++;   /* another one then, whatever number of them lie */
         seal_again(item);
     }
 }

@@ -73,6 +73,10 @@ static void test_straight_way(void)
     TAP_EQ(SES_OUTBOX_DO_OFFER, ses_outbox_step(&item, START_MS));
     TAP_OK(ses_outbox_member(&item, MEMBERS) < MEMBERS);
     ses_outbox_accepted(&item, &stored, START_MS);
+    TAP_EQ(SES_OUTBOX_DO_CHECK, ses_outbox_step(&item, START_MS)); /* the word of one node */
+    TAP_EQ(7, item.body.len);
+    crash(&item);
+    ses_outbox_counted(&item, stored.nodes, 6, QUORUM, true, START_MS);
     TAP_EQ(SES_OUTBOX_STORED, item.state);
     TAP_EQ(6, item.node_cnt);
     TAP_EQ(0, item.body.len + item.record.len);
@@ -228,6 +232,36 @@ static void test_pending_is_counted(void)
     ses_outbox_free(&item);
 }
 
+/* Entry nodes that say "stored", or "pending", and keep nothing: sooner or later an honest one is
+ * asked, however many of them lie. */
+static void test_liars_are_passed(enum ses_store_state state)
+{
+    struct ses_outbox_item item = fresh();
+    const struct ses_stored claim = answer(state, QUORUM);
+    bool asked[MEMBERS] = {0};
+    uint64_t now = START_MS;
+    for (unsigned i = 0; i < 2 * MEMBERS; i++) {
+        TAP_EQ(SES_OUTBOX_DO_SEAL, ses_outbox_step(&item, now));
+        seal(&item, now, SES_ENTRY_STAMP);
+        asked[ses_outbox_member(&item, MEMBERS)] = true;
+        ses_outbox_accepted(&item, &claim, now);
+        now = item.next_ms;
+        TAP_EQ(SES_OUTBOX_DO_CHECK, ses_outbox_step(&item, now));
+        ses_outbox_counted(&item, NULL, 0, QUORUM, true, now);
+        now = item.next_ms;
+    }
+    for (unsigned i = 0; i < MEMBERS; i++) {
+        TAP_OK(asked[i]);
+    }
+    ses_outbox_free(&item);
+}
+
+static void test_liars(void)
+{
+    test_liars_are_passed(SES_STORED);
+    test_liars_are_passed(SES_PENDING);
+}
+
 /* One event of a random world. Nothing that a node says may be believed beyond what it can do. */
 static void random_event(struct ses_outbox_item *item, uint64_t *now)
 {
@@ -342,6 +376,7 @@ int main(void)
     TAP_RUN(test_refusals);
     TAP_RUN(test_refused_for_good);
     TAP_RUN(test_pending_is_counted);
+    TAP_RUN(test_liars);
     TAP_RUN(test_random_worlds);
     TAP_RUN(test_gives_up);
     TAP_RUN(test_damaged_bytes);
