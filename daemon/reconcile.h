@@ -68,6 +68,7 @@ struct reconcile {
     struct reconcile_list wants, gives;
     struct reconcile_bulk *bulks;
     uint32_t bulk_cnt;
+    bool partial; /* the other side said so of itself */
     bool older;   /* segments before from_hour differ */
     bool cut;     /* a limit ended the run early: there are more differences */
     bool endless; /* so, by rounds or bytes: there was always more that differs */
@@ -100,7 +101,7 @@ struct reconcile_reply {
     /* fetch: the leaves that were asked for and are here; the frame is the caller's matter */
     struct ses_leaf *found;
     uint32_t found_cnt;
-    bool partial; /* set by the caller, for sums */
+    bool partial; /* set by the caller, for rows and sums */
     struct reconcile_told *told;
 };
 SES_CHECKED enum ses_err reconcile_reply_new(struct reconcile_reply **out, const uint8_t *body,

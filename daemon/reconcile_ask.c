@@ -325,10 +325,13 @@ static enum ses_err day_differs(struct reconcile *r, const struct ses_sync_hours
 
 static enum ses_err read_rows(struct reconcile *r, struct ses_reader *in)
 {
+    struct ses_sync_rows rows;
     struct ses_sync_hours hours;
     uint64_t last = 0;
-    const uint16_t cnt = ses_sync_count_read(in, 6);
-    for (uint16_t i = 0; i < cnt; i++) {
+    ses_sync_rows_read(in, &rows);
+    SES_TRY(in->err);
+    r->partial = rows.partial;
+    for (uint16_t i = 0; i < rows.cnt; i++) {
         ses_sync_hours_read(in, &hours);
         const uint64_t key = ((uint64_t)hours.ttl_class << 32 | hours.day) + 1;
         ses_reader_check(in, key > last, SES_ERR_MALFORMED);

@@ -287,10 +287,10 @@ enum ses_err reconcile_reply_segments(struct reconcile_reply *r,
         write_sums(r, &w, segments, cnt);
     } else {
         uint16_t row_cnt = 0;
-        ses_sync_count_write(&w, 0);
+        ses_sync_rows_write(&w, &(struct ses_sync_rows){.partial = r->partial});
         write_rows(r, &w, &row_cnt, segments, cnt);
         SES_TRY(ses_writer_done(&w));
-        ses_put_u16(r->need.frame.bytes + 3, row_cnt);
+        ses_put_u16(r->need.frame.bytes + 4, row_cnt);
     }
     SES_TRY(ses_writer_done(&w));
     r->need.frame.len = w.len;

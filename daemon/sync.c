@@ -107,26 +107,50 @@ uint32_t ses_sync_partners(struct ses_daemon *d, uint32_t *out, uint32_t max)
 }
 
 /* ---- caught up? ---- */
-static uint32_t others_needed(const struct ses_daemon *d)
+/* The new set is a part of the old one: everything is here already. */
+static bool is_part(const struct ses_sync_set *part, const struct ses_sync_set *of)
+{
+    return of->num_swarms != 0 && part->num_swarms >= of->num_swarms &&
+           part->swarm % of->num_swarms == of->swarm;
+}
+
+static uint32_t at_most(uint32_t n, uint32_t bound)
+{
+    return n < bound ? n : bound;
+}
+
+/* Compared with as many members that hold everything as a reader asks; or, since nobody does where
+ * swarms merge or stores are all new, with W - 1 of any kind: W that hold a record and W that were
+ * asked overlap, also if m - W of them are new. */
+static bool compared_enough(const struct ses_daemon *d)
 {
     uint32_t index[SES_MEMBERS_MAX];
     uint32_t active = 0;
     (void)ses_map_members(d->map, d->swarm, index, SES_MEMBERS_MAX, &active);
+    if (active == 0) {
+        return true;
+    }
+    const struct sync *s = &d->sync;
     const bool self = d->registered && d->status == SES_NODE_ACTIVE;
-    const uint32_t others = active - (self && active > 0 ? 1 : 0);
-    const uint32_t quorum = active > 0 ? ses_read_quorum(active) : 0;
-    return others < quorum ? others : quorum;
+    const uint32_t others = active - (self ? 1 : 0);
+    return s->full_cnt >= at_most(ses_read_quorum(active), others) ||
+           s->compared_cnt >= at_most(ses_write_quorum(active) - 1, others);
+}
+
+bool ses_sync_holds(const struct ses_daemon *d, const struct ses_sync_set *set)
+{
+    return !d->sync.partial && is_part(set, &d->sync.seat);
 }
 
 void ses_sync_settled(struct ses_daemon *d)
 {
     struct sync *s = &d->sync;
-    if (!s->partial || s->seat.num_swarms == 0 || ses_bulk_busy(d) ||
-        s->full_cnt < others_needed(d)) {
+    if (!s->partial || s->seat.num_swarms == 0 || ses_bulk_busy(d) || !compared_enough(d)) {
         return;
     }
     s->partial = false;
-    ses_logf(d->p.log, SES_LOG_INFO, MODULE, "caught up with the swarm members=%u", s->full_cnt);
+    ses_logf(d->p.log, SES_LOG_INFO, MODULE, "caught up with the swarm members=%u",
+             s->compared_cnt);
     if (ses_store_needs_sync(d->p.store) && ses_store_mark_synced(d->p.store) != SES_OK) {
         ses_logf(d->p.log, SES_LOG_WARN, MODULE, "cannot remember that the store has caught up");
         s->partial = true;
@@ -137,10 +161,10 @@ static void begin_partial(struct ses_daemon *d)
 {
     struct sync *s = &d->sync;
     s->partial = true;
-    s->full_cnt = 0;
+    s->compared_cnt = s->full_cnt = 0;
     s->bulk.finished = false;
     for (uint32_t i = 0; i < SYNC_PEERS; i++) {
-        s->peers[i].full = false;
+        s->peers[i].compared = s->peers[i].full = false;
     }
 }
 
@@ -158,9 +182,12 @@ static void on_whole(void *cookie, const struct sync_result *result)
     const bool same =
         w->set.swarm == d->sync.seat.swarm && w->set.num_swarms == d->sync.seat.num_swarms;
     struct sync_peer *peer = ses_sync_peer(d, &w->node_id);
-    if (result->complete && same && !peer->full) {
-        peer->full = true;
-        d->sync.full_cnt++;
+    const bool full = !result->partial;
+    if (result->complete && same) {
+        d->sync.compared_cnt += peer->compared ? 0 : 1;
+        d->sync.full_cnt += peer->full || !full ? 0 : 1;
+        peer->compared = true;
+        peer->full = peer->full || full;
     }
     ses_free(w);
     if (!d->closing) {
@@ -336,13 +363,6 @@ static void turn(void *cookie)
 }
 
 /* ---- seats ---- */
-/* The new set is a part of the old one: everything is here already. */
-static bool is_part(const struct ses_sync_set *part, const struct ses_sync_set *of)
-{
-    return of->num_swarms != 0 && part->num_swarms >= of->num_swarms &&
-           part->swarm % of->num_swarms == of->swarm;
-}
-
 void ses_sync_follow_map(struct ses_daemon *d)
 {
     struct sync *s = &d->sync;

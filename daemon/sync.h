@@ -41,7 +41,9 @@ struct sync_peer {
     bool used;
     struct ses_node_id node_id;
     uint64_t used_ms; /* monotonic */
-    bool full;        /* compared with in whole since this node became partial */
+    /* since this node became partial: */
+    bool compared; /* in whole */
+    bool full;     /* when it held everything itself */
     uint8_t strikes;
     uint64_t cut_until_ms;
     uint32_t replies; /* to it, under way */
@@ -55,6 +57,7 @@ struct sync_peer {
 struct sync_result {
     enum ses_err err;
     bool complete; /* everything that was compared is equal here now, as far as can be known */
+    bool partial;  /* the other side lacks something itself, by its own word */
     bool covers;   /* the other side lacks nothing that is here */
     uint32_t fetched, undelivered, offered;
 };
@@ -153,7 +156,7 @@ struct sync {
     uint64_t base_ms;
     bool partial;
     struct ses_sync_set seat; /* what is compared; num_swarms 0: none */
-    uint32_t full_cnt;        /* members compared with in whole */
+    uint32_t compared_cnt, full_cnt; /* members: see struct sync_peer */
     struct sync_run *runs;
     uint32_t run_cnt;
     struct sync_run *fetching; /* the run that fetches; others wait */
@@ -187,6 +190,8 @@ void ses_sync_before_freeze(struct ses_daemon *d, void (*done)(void *cookie, uns
                             void *cookie);
 bool ses_sync_target(const struct ses_daemon *d, const struct ses_node_id *node_id,
                      struct ses_target *out);
+/* Whether this node has caught up with a swarm of which the set is the whole or a part. */
+bool ses_sync_holds(const struct ses_daemon *d, const struct ses_sync_set *set);
 /* Whether a node holds, or just held, a seat that serves the set. */
 bool ses_sync_entitled(const struct ses_daemon *d, const struct ses_node_id *node_id,
                        const struct ses_sync_set *set);

@@ -58,6 +58,7 @@ static void finish(struct sync_run *run, enum ses_err err)
     run->result.err = err;
     run->result.complete = err == SES_OK && !run->lied && !run->starved && !run->core->cut &&
                            !run->core->wants.full && run->core->bulk_cnt == 0;
+    run->result.partial = run->core->partial;
     run->result.covers =
         err == SES_OK && !run->core->cut && run->core->gives.short_cnt == 0 && !run->core->older;
     d->stats.sync_runs++;

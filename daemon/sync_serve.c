@@ -247,7 +247,7 @@ static void on_segments(void *cookie, const struct ses_segments_result *result)
     struct serve *s = cookie;
     enum ses_err err = result->err;
     if (err == SES_OK) {
-        s->reply->partial = s->d->sync.partial;
+        s->reply->partial = !ses_sync_holds(s->d, &s->reply->ask.set);
         err = reconcile_reply_segments(s->reply, result->segments, result->segment_cnt);
     }
     go_on(s, err);

@@ -209,6 +209,34 @@ static void liar_page(void *cookie, struct ses_call *call, const uint8_t *body, 
     ses_call_reply(call, bytes, w.len);
 }
 
+/* Two of three members are new at once: what they say of each other is no proof that nothing is
+ * missing. */
+static void test_new_ones_do_not_vouch(void)
+{
+    struct world *w = world_new(6, 2);
+    struct crop crop;
+    world_run(w, 10000);
+    crop_make(&crop, w, 30, 2, 0, world_unix_ms(w) - 7200000);
+    for (uint32_t i = 0; i < 6; i += 2) {
+        plant(w, i, &crop);
+    }
+    move(w, 1, 0);
+    move(w, 3, 0);
+    move(w, 2, 1);
+    move(w, 4, 1);
+    world_cut(w, 0, true);
+    next_epoch(w);
+    world_run(w, 120000);
+    TAP_OK(is_partial(w, 1) && is_partial(w, 3));
+    world_cut(w, 0, false);
+    world_run(w, 120000);
+    TAP_OK(!is_partial(w, 1) && !is_partial(w, 3));
+    TAP_EQ(30, held(w, 1, &crop));
+    TAP_EQ(30, held(w, 3, &crop));
+    crop_free(&crop);
+    world_free(w);
+}
+
 static void test_bulk_liar_is_cut_off(void)
 {
     struct world *w = world_new(8, 2);
@@ -472,6 +500,7 @@ int main(void)
     TAP_RUN(test_join_and_leave);
     TAP_RUN(test_split);
     TAP_RUN(test_merge);
+    TAP_RUN(test_new_ones_do_not_vouch);
     TAP_RUN(test_bulk_liar_is_cut_off);
     TAP_RUN(test_bulk_ends);
     TAP_RUN(test_bulk_takes_half_an_epoch);

@@ -191,7 +191,7 @@ static void endless_answer(const uint8_t *body, size_t len, struct ses_buf *out)
             hours.hours[i].count = UINT64_MAX;
             hours.hours[i].digest = below(UINT64_MAX);
         }
-        ses_sync_count_write(&w, 1);
+        ses_sync_rows_write(&w, &(struct ses_sync_rows){.cnt = 1});
         ses_sync_hours_write(&w, &hours);
     } else {
         struct ses_sync_answer answer = {.bitmap = 0xFFFF};

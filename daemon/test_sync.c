@@ -175,7 +175,9 @@ static void test_alone(void)
 static void test_cut_off_stays_partial(void)
 {
     struct world *w = world_new(5, 1);
+    world_run(w, 10000);
     world_crash(w, 4);
+    SES_ASSERT(nftw(w->nodes[4].dir, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0);
     world_cut(w, 0, true);
     world_cut(w, 1, true);
     world_cut(w, 2, true);
@@ -261,7 +263,7 @@ static void liar_rows(const struct sync_liar *liar, struct ses_writer *w)
     hours.hours[0].hour = (uint8_t)(hour % SES_ROW_HOURS);
     hours.hours[0].digest = 1;
     hours.hours[0].count = 200;
-    ses_sync_count_write(w, 1);
+    ses_sync_rows_write(w, &(struct ses_sync_rows){.cnt = 1});
     ses_sync_hours_write(w, &hours);
 }
 

@@ -2,6 +2,7 @@
 #include "protocol/frame_internal.h"
 #include "protocol/sync_internal.h"
 
+#define HOURS_BYTES_MIN 6u
 #define ROW_BYTES 13u
 #define PLACE_BYTES_MIN (SES_SEGMENT_BYTES + 1u)
 #define NODE_BYTES_MIN (PLACE_BYTES_MIN + 2u)
@@ -218,6 +219,19 @@ uint16_t ses_sync_count_read(struct ses_reader *r, size_t element_bytes_min)
 }
 
 /* ---- rows ---- */
+void ses_sync_rows_write(struct ses_writer *w, const struct ses_sync_rows *m)
+{
+    ses_response_ok(w);
+    ses_write_u8(w, m->partial ? 1 : 0);
+    ses_write_u16(w, m->cnt);
+}
+
+void ses_sync_rows_read(struct ses_reader *r, struct ses_sync_rows *m)
+{
+    m->partial = ses_flag_take(r);
+    m->cnt = ses_sync_count_read(r, HOURS_BYTES_MIN);
+}
+
 void ses_sync_row_write(struct ses_writer *w, const struct ses_sync_row *m)
 {
     ses_writer_check(w, m->ttl_class < SES_TTL_CLASS_CNT);

@@ -78,7 +78,14 @@ struct ses_sync_row {
 };
 void ses_sync_row_write(struct ses_writer *w, const struct ses_sync_row *m);
 void ses_sync_row_read(struct ses_reader *r, struct ses_sync_row *m);
-/* Status OK, u16 count, then rows that differ; hours ascending. */
+/* The beginning of the answer: status OK, partial, u16 count; then rows that differ. */
+struct ses_sync_rows {
+    bool partial; /* still loading: this is not all that it will hold */
+    uint16_t cnt;
+};
+void ses_sync_rows_write(struct ses_writer *w, const struct ses_sync_rows *m);
+void ses_sync_rows_read(struct ses_reader *r, struct ses_sync_rows *m);
+/* Hours ascending. */
 struct ses_sync_hours {
     uint8_t ttl_class;
     uint32_t day;

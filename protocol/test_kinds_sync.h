@@ -43,8 +43,10 @@ static inline void recode_sync_ask(struct ses_reader *r, struct ses_writer *w)
 static inline void recode_sync_hours(struct ses_reader *r, struct ses_writer *w)
 {
     struct ses_sync_hours hours;
-    const uint16_t cnt = ses_sync_count_read(r, 6);
-    ses_sync_count_write(w, cnt);
+    struct ses_sync_rows rows;
+    ses_sync_rows_read(r, &rows);
+    ses_sync_rows_write(w, &rows);
+    const uint16_t cnt = rows.cnt;
     for (unsigned i = 0; r->err == SES_OK && i < cnt; i++) {
         ses_sync_hours_read(r, &hours);
         if (r->err == SES_OK) {

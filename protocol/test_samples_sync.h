@@ -38,7 +38,7 @@ static inline void sample_sync_hours(struct ses_writer *w)
     m.hours[1].hour = 23;
     m.hours[1].digest = 0x3132333435363738;
     m.hours[1].count = 1;
-    ses_sync_count_write(w, 2);
+    ses_sync_rows_write(w, &(struct ses_sync_rows){.partial = true, .cnt = 2});
     ses_sync_hours_write(w, &(struct ses_sync_hours){.ttl_class = 2, .day = 20833});
     ses_sync_hours_write(w, &m);
 }

@@ -63,7 +63,7 @@ static void hide_page(const struct byz *b, struct ses_buf *body)
 static void write_junk_rows(struct byz *b, struct ses_writer *w)
 {
     const uint64_t now_ms = sim_unix_ms(b->node->sim);
-    ses_sync_count_write(w, 3);
+    ses_sync_rows_write(w, &(struct ses_sync_rows){.cnt = 3});
     for (uint8_t ttl_class = 0; ttl_class < 3; ttl_class++) {
         struct ses_sync_hours hours = {
             .ttl_class = ttl_class, .day = (uint32_t)(now_ms / HOUR_MS / SES_ROW_HOURS), .cnt = 4};
@@ -130,7 +130,7 @@ static void hide_sync(uint8_t op, struct ses_buf *body)
     }
     begin(&w, &out);
     if (op == SES_SYNC_ROWS) {
-        ses_sync_count_write(&w, 0);
+        ses_sync_rows_write(&w, &(struct ses_sync_rows){.cnt = 0});
     } else if (op == SES_SYNC_FETCH) {
         ses_sync_records_write(&w, &(struct ses_sync_records){.more = false});
         ses_write_u16(&w, 0);
