@@ -28,6 +28,17 @@ bool oracle_is_deleted(struct sim *s, const struct ses_hash *id)
     return find_tomb(s, id) != NULL;
 }
 
+const struct sim_msg *oracle_deleted_by(struct sim *s, const struct ses_hash *id, uint32_t *at)
+{
+    while (*at < s->oracle.tomb_cnt) {
+        const struct sim_tomb *tomb = &s->oracle.tombs[(*at)++];
+        if (ses_equal(&tomb->id, id, sizeof *id)) {
+            return sim_msg_at(s, tomb->statement);
+        }
+    }
+    return NULL;
+}
+
 static void add_tomb(struct sim *s, const struct ses_delete_target *target, uint32_t statement)
 {
     struct oracle *o = &s->oracle;

@@ -142,8 +142,17 @@ static void epoch_ends(void *cookie)
     const uint64_t epoch_ms = s->chain.params.params.epoch_seconds * 1000;
     if (!s->ending) {
         oracle_epoch(s, s->now_ms / epoch_ms - 1);
-        oracle_spread(s, s->now_ms / epoch_ms - 1);
         sim_after(s, epoch_ms, epoch_ends, s);
+    }
+}
+
+static void epoch_is_ending(void *cookie)
+{
+    struct sim *s = cookie;
+    const uint64_t epoch_ms = s->chain.params.params.epoch_seconds * 1000;
+    if (!s->ending) {
+        oracle_spread(s, s->now_ms / epoch_ms);
+        sim_after(s, epoch_ms, epoch_is_ending, s);
     }
 }
 
@@ -161,7 +170,9 @@ static void start_people(struct sim *s)
     }
     sim_demands_start(s);
     sim_after(s, CHECK_MS, check, s);
-    sim_after(s, s->chain.params.params.epoch_seconds * 1000 + SIM_MINUTE_MS, epoch_ends, s);
+    const uint64_t epoch_ms = s->chain.params.params.epoch_seconds * 1000;
+    sim_after(s, epoch_ms + SIM_MINUTE_MS, epoch_ends, s);
+    sim_after(s, epoch_ms - SIM_MINUTE_MS, epoch_is_ending, s);
 }
 
 /* ---- the end ---- */

@@ -378,7 +378,7 @@ bool byz_forged(const struct sim *s, const struct ses_hash *id);
 bool oracle_is_whole(struct sim *s, const struct sim_node *node, const struct sim_msg *m);
 /* Nothing disturbed the epoch, from before the freeze of its commitments to now. */
 bool oracle_undisturbed(const struct sim *s, uint64_t epoch);
-/* D2 within an epoch: what was stored before `epoch` began, at its end. */
+/* D2 within an epoch: what was stored before `epoch` began, near its end. */
 void oracle_spread(struct sim *s, uint64_t epoch);
 
 /* ---- oracle_delete.c ---- */
@@ -386,6 +386,8 @@ void oracle_spread(struct sim *s, uint64_t epoch);
 uint32_t oracle_delete_tried(struct sim *s, struct sim_person *p, const uint8_t *payload,
                              size_t len);
 bool oracle_is_deleted(struct sim *s, const struct ses_hash *id);
+/* The statements that delete this record, from `*at` on one after the other; NULL: no more. */
+const struct sim_msg *oracle_deleted_by(struct sim *s, const struct ses_hash *id, uint32_t *at);
 void oracle_deletes_check(struct sim *s);
 void oracle_deletes_node(struct sim *s, struct sim_node *node);
 /* A node hands out this record. */
