@@ -109,6 +109,8 @@ static enum ses_err open_in(struct ses_index *index, const struct ses_disk *disk
     SES_TRY(ses_db_version(index->db, &version));
     if (version == 0) {
         SES_TRY(create(index, instance));
+        /* some of what it will keep stands in no log: its name must last */
+        SES_TRY(disk->sync_dir(disk->ctx, "idx"));
     } else {
         SES_REQUIRE(version == INDEX_VERSION, SES_ERR_CHECKSUM);
         SES_TRY(check_instance(index, instance));

@@ -28,6 +28,7 @@ struct test_disk {
     uint64_t changes;
     uint64_t stop_at; /* a value of `changes` */
     uint64_t sync_cnt;
+    uint64_t idx_sync_cnt;
     uint64_t fail_sync_at;
     uint64_t space;
     bool quota; /* which statvfs does not show */
@@ -241,6 +242,7 @@ static enum ses_err disk_sync_dir(void *ctx, const char *path)
             file->durable = true;
         }
     }
+    disk->idx_sync_cnt += strcmp(path, "idx") == 0;
     return unlock(disk, SES_OK);
 }
 
@@ -453,4 +455,9 @@ uint64_t test_disk_log_bytes(const struct test_disk *disk)
         }
     }
     return bytes;
+}
+
+uint64_t test_disk_index_names(const struct test_disk *disk)
+{
+    return disk->idx_sync_cnt;
 }

@@ -35,4 +35,6 @@ uint8_t *test_disk_bytes(struct test_disk *disk, const char *path, uint64_t *len
 void test_disk_put(struct test_disk *disk, const char *path, const void *bytes, uint64_t len);
 /* Bytes of all logs. */
 uint64_t test_disk_log_bytes(const struct test_disk *disk);
+/* How often the names of the indexes were made durable. */
+uint64_t test_disk_index_names(const struct test_disk *disk);
 #endif

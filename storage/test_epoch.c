@@ -160,12 +160,14 @@ static void test_known_comes_earlier(void)
     TAP_ERR(SES_OK, kit_open(&kit));
     const uint64_t start_ms = ses_epoch_start_ms(&kit.params.times, EPOCH);
     test_loop_skip(kit.loop, start_ms - freeze_ms + 5000 - ses_now_ms(&kit.params.loop->clock));
+    const uint64_t names = test_disk_index_names(disk);
     for (uint32_t i = 0; i < 2; i++) {
         struct kit_record *r = &records_of[i];
         owner_record(r, &owner, 600 + i, start_ms - 400000, 3, 10);
         TAP_ERR(SES_OK, ask_put(&kit, &r->record, &r->ids, NULL, &epoch));
         TAP_EQ(EPOCH + 1, epoch);
     }
+    TAP_EQ(names + 1, test_disk_index_names(disk)); /* the earlier epoch stands in the index only */
     TAP_ERR(SES_OK, ask_put(&kit, &records_of[0].record, &records_of[0].ids, &one, &epoch));
     TAP_EQ(EPOCH, epoch);
     test_loop_skip(kit.loop, freeze_ms / 6); /* one receipt is too few by now */
