@@ -40,6 +40,19 @@ bool reconcile_place_holds(const struct ses_sync_place *place, const struct ses_
            (place->prefix.bytes[whole] >> 4) == (key->bytes[whole] >> 4);
 }
 
+size_t reconcile_place_leaves(size_t *first, const struct ses_sync_place *place,
+                              const struct ses_leaf *leaves, size_t cnt)
+{
+    size_t end;
+    *first = 0;
+    while (*first < cnt && !reconcile_place_holds(place, &leaves[*first].key)) {
+        (*first)++;
+    }
+    for (end = *first; end < cnt && reconcile_place_holds(place, &leaves[end].key); end++) {
+    }
+    return end - *first;
+}
+
 void reconcile_place_ask(struct ses_children_ask *out, const struct ses_sync_place *place)
 {
     reconcile_segment_id(&out->segment, &place->segment);

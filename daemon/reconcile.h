@@ -19,6 +19,7 @@
 #define RECONCILE_GIVES_MAX 4096u  /* leaves that are missing there */
 #define RECONCILE_ROUNDS_MAX 2048u /* requests of one run */
 #define RECONCILE_BULK_MAX 2048u
+#define RECONCILE_NAMES 16u         /* leaves that are named at a time */
 #define RECONCILE_BULK_MIN 64u      /* missing leaves of a segment from which on bulk pays */
 #define RECONCILE_GROUP_LEAVES 256u /* that a place in fetch or offer may hold */
 
@@ -127,6 +128,9 @@ void reconcile_place_child(struct ses_sync_place *out, const struct ses_sync_pla
                            unsigned nibble);
 void reconcile_place_range(struct ses_forest_range *out, const struct ses_sync_place *place);
 bool reconcile_place_holds(const struct ses_sync_place *place, const struct ses_leaf_key *key);
+/* How many of the leaves, which are in order, the place holds; they begin at `first`. */
+size_t reconcile_place_leaves(size_t *first, const struct ses_sync_place *place,
+                              const struct ses_leaf *leaves, size_t cnt);
 void reconcile_place_ask(struct ses_children_ask *out, const struct ses_sync_place *place);
 void reconcile_segment_id(struct ses_segment_id *out, const struct ses_segment *segment);
 void reconcile_segment_of(struct ses_segment *out, const struct ses_segment_id *id);

@@ -532,18 +532,23 @@ static enum ses_err compare_heard(struct reconcile *r, const struct heard *h,
 {
     const struct ses_sync_group *g = &h->group;
     bool known[SES_SYNC_SHORTS_MAX] = {false};
-    for (size_t i = 0; i < cnt; i++) {
-        if (!reconcile_place_holds(&g->place, &leaves[i].key)) {
-            continue;
+    uint64_t names[RECONCILE_NAMES];
+    size_t first;
+    const size_t there = reconcile_place_leaves(&first, &g->place, leaves, cnt);
+    for (size_t i = 0; i < there; i++) {
+        const struct ses_leaf *leaf = &leaves[first + i];
+        if (i % RECONCILE_NAMES == 0) {
+            ses_sync_leaf_shorts(names, &r->p.nonce, leaf,
+                                 there - i < RECONCILE_NAMES ? there - i : RECONCILE_NAMES);
         }
-        const uint64_t name = ses_sync_leaf_short(&r->p.nonce, &leaves[i]);
+        const uint64_t name = names[i % RECONCILE_NAMES];
         bool both = false;
         for (unsigned k = 0; k < g->cnt; k++) {
             known[k] = known[k] || g->shorts[k] == name;
             both = both || g->shorts[k] == name;
         }
         if (!both) {
-            SES_TRY(give(r, &g->place, &leaves[i], name));
+            SES_TRY(give(r, &g->place, leaf, name));
         }
     }
     for (unsigned k = 0; k < g->cnt; k++) {

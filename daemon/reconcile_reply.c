@@ -412,21 +412,26 @@ static void tell_small(struct reconcile_reply *r, const struct child_at *at,
     struct ses_sync_place place;
     struct ses_sync_child *child = &r->told->answers[at->node].children[at->nibble];
     child_place(&place, r->told, at);
-    for (size_t i = 0; i < cnt && child->form < SES_SYNC_SHORTS_MAX; i++) {
-        if (reconcile_place_holds(&place, &leaves[i].key)) {
-            child->shorts[child->form++] = ses_sync_leaf_short(&r->ask.nonce, &leaves[i]);
-        }
-    }
+    size_t first;
+    const size_t there = reconcile_place_leaves(&first, &place, leaves, cnt);
+    const size_t room = SES_SYNC_SHORTS_MAX - child->form;
+    const size_t told = there < room ? there : room;
+    ses_sync_leaf_shorts(child->shorts + child->form, &r->ask.nonce, leaves + first, told);
+    child->form = (uint8_t)(child->form + told);
 }
 
 static void find_group(struct reconcile_reply *r, const struct ses_sync_group *group,
                        const struct ses_leaf *leaves, size_t cnt)
 {
+    uint64_t names[RECONCILE_NAMES];
     for (size_t i = 0; i < cnt; i++) {
-        const uint64_t name = ses_sync_leaf_short(&r->ask.nonce, &leaves[i]);
+        if (i % RECONCILE_NAMES == 0) {
+            ses_sync_leaf_shorts(names, &r->ask.nonce, leaves + i,
+                                 cnt - i < RECONCILE_NAMES ? cnt - i : RECONCILE_NAMES);
+        }
         bool asked = false;
         for (unsigned k = 0; k < group->cnt; k++) {
-            asked |= group->shorts[k] == name;
+            asked |= group->shorts[k] == names[i % RECONCILE_NAMES];
         }
         if (asked && r->found_cnt < FETCH_SHORTS_MAX) {
             r->found[r->found_cnt++] = leaves[i];

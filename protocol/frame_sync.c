@@ -33,13 +33,34 @@ void ses_sync_shorts(uint64_t out[16], const struct ses_sync_nonce *nonce,
     }
 }
 
+void ses_sync_leaf_shorts(uint64_t *out, const struct ses_sync_nonce *nonce,
+                          const struct ses_leaf *leaves, size_t cnt)
+{
+    uint8_t bytes[16][SES_LEAF_BYTES];
+    uint8_t in[16][64];
+    struct ses_hash hashes[16];
+    for (size_t at = 0; at < cnt; at += 16) {
+        const size_t some = cnt - at < 16 ? cnt - at : 16;
+        for (size_t i = 0; i < some; i++) {
+            ses_leaf_encode(bytes[i], &leaves[at + i]);
+        }
+        ses_b_batch(hashes, SES_TAG_LEAF, bytes[0], sizeof bytes[0], sizeof bytes[0], some);
+        for (size_t i = 0; i < some; i++) {
+            memcpy(in[i], nonce->bytes, sizeof nonce->bytes);
+            memcpy(in[i] + sizeof nonce->bytes, hashes[i].bytes, 32);
+        }
+        ses_b_batch(hashes, SES_TAG_SYNC, in[0], sizeof nonce->bytes + 32, sizeof in[0], some);
+        for (size_t i = 0; i < some; i++) {
+            out[at + i] = ses_get_u64(hashes[i].bytes);
+        }
+    }
+}
+
 uint64_t ses_sync_leaf_short(const struct ses_sync_nonce *nonce, const struct ses_leaf *leaf)
 {
-    uint8_t bytes[SES_LEAF_BYTES];
-    struct ses_hash hash;
-    ses_leaf_encode(bytes, leaf);
-    ses_b(&hash, SES_TAG_LEAF, SES_PARTS(SES_PART(bytes, sizeof bytes)));
-    return ses_sync_short(nonce, &hash);
+    uint64_t out;
+    ses_sync_leaf_shorts(&out, nonce, leaf, 1);
+    return out;
 }
 
 uint64_t ses_sync_row_digest(const struct ses_sync_nonce *nonce,

@@ -54,7 +54,9 @@ uint64_t ses_sync_short(const struct ses_sync_nonce *nonce, const struct ses_has
 /* The same of the hashes of 16 sums, 0 where the count is 0. */
 void ses_sync_shorts(uint64_t out[16], const struct ses_sync_nonce *nonce,
                      const struct ses_sum sums[16]);
-/* The short name of a leaf: that of B(0x00, leaf). */
+/* The short names of leaves, and of one: those of B(0x00, leaf). */
+void ses_sync_leaf_shorts(uint64_t *out, const struct ses_sync_nonce *nonce,
+                          const struct ses_leaf *leaves, size_t cnt);
 uint64_t ses_sync_leaf_short(const struct ses_sync_nonce *nonce, const struct ses_leaf *leaf);
 
 /* ---- rows, nodes, fetch, offer: one beginning ---- */
