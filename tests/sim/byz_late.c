@@ -3,7 +3,8 @@
  * (storage page, Receipts). Whatever comes of it must be the same at all honest members. */
 #include "tests/sim/byz.h"
 
-#define STEPS 6u /* freezeSeconds / 6 is the time that a voucher buys */
+#define STEPS 6u       /* freezeSeconds / 6 is the time that a voucher buys */
+#define RECORDS_CNT 8u /* an epoch */
 
 struct late {
     struct byz *b;
@@ -76,7 +77,7 @@ static bool member(const struct sim *s, const struct ses_map *map, uint32_t host
     return row != NULL && row->row.swarm == swarm && row->row.status == SES_NODE_ACTIVE;
 }
 
-/* Receipts of all liars of the swarm; and, from one that forges, of others with their names. */
+/* Receipts of all liars of the swarm. */
 static void gather_vouchers(struct late *l, const struct ses_map *map)
 {
     struct sim *s = l->b->node->sim;
@@ -88,18 +89,20 @@ static void gather_vouchers(struct late *l, const struct ses_map *map)
     }
 }
 
+/* More than liars are there: the first in the names of others, or as often as it takes. */
 static void pad_vouchers(struct late *l, const struct ses_map *map)
 {
     struct sim *s = l->b->node->sim;
     const bool names = dice_chance(&l->b->dice, 500);
-    for (uint32_t i = 0; i < s->node_cnt && l->voucher_cnt < SES_VOUCHERS_MAX; i++) {
+    for (uint32_t i = 0; names && i < s->node_cnt && l->voucher_cnt < SES_VOUCHERS_MAX; i++) {
         if (s->nodes[i].byz == NULL && i != l->first && member(s, map, i, l->swarm)) {
             struct ses_receipt *r = &l->vouchers[l->voucher_cnt++];
             *r = l->vouchers[0];
-            if (names) {
-                r->node_id = s->nodes[i].node_id;
-            }
+            r->node_id = s->nodes[i].node_id;
         }
+    }
+    while (!names && l->voucher_cnt < SES_VOUCHERS_MAX) {
+        l->vouchers[l->voucher_cnt++] = l->vouchers[0];
     }
 }
 
@@ -128,52 +131,57 @@ static void vouched_later(struct late *l, const struct ses_map *map)
     const struct sim *s = b->node->sim;
     const bool pad = dice_chance(&b->dice, 500);
     const bool known = dice_chance(&b->dice, 600);
-    const uint8_t honest = l->voucher_cnt;
     if (pad) {
         pad_vouchers(l, map);
     }
-    const uint8_t steps = pad ? l->voucher_cnt : honest;
-    const uint64_t from_ms = l->frozen_ms + (steps - 1u) * l->delta_ms;
+    const uint64_t from_ms = l->frozen_ms + (l->voucher_cnt - 1u) * l->delta_ms;
     for (uint32_t i = 0; known && i < s->node_cnt; i++) {
         if (i != b->node->index && i != l->first && member(s, map, i, l->swarm)) {
             shoot(l, from_ms + dice_between(&b->dice, 10, 300), i, 0);
         }
     }
-    /* before comparing brings it there without receipts */
-    const uint64_t into_ms = dice_between(&b->dice, 400, known ? 1500 : l->delta_ms - 500);
+    /* With receipts that count: before comparing brings it there without. With others: when whoever
+     * believes them can tell nobody in time. */
+    const uint64_t into_ms = pad ? l->delta_ms - dice_between(&b->dice, 5, 100)
+                                 : dice_between(&b->dice, 400, known ? 1500 : l->delta_ms - 500);
     shoot(l, from_ms + into_ms, l->first, l->voucher_cnt);
+}
+
+static void give_one(struct byz *b, const struct ses_map *map, uint32_t swarm, uint64_t epoch)
+{
+    struct sim *s = b->node->sim;
+    const struct ses_params *p = &s->chain.params.params;
+    struct late *l = ses_alloc(1, sizeof *l);
+    SES_ASSERT(l != NULL);
+    *l = (struct late){.b = b, .epoch = epoch, .swarm = swarm, .refs = 1};
+    l->frozen_ms = (epoch * p->epoch_seconds - p->freeze_seconds) * 1000;
+    l->delta_ms = p->freeze_seconds * 1000 / STEPS;
+    const uint64_t settled_ms = (epoch * p->epoch_seconds - p->settle_seconds) * 1000;
+    const uint64_t age_ms = dice_between(&b->dice, 2000, 90 * SIM_MINUTE_MS);
+    byz_record_make(&l->record, b, map, swarm, SIM_START_MS + settled_ms - age_ms);
+    const uint32_t skip = (uint32_t)dice_below(&b->dice, s->node_cnt);
+    l->first = s->node_cnt;
+    for (uint32_t i = 0; i < s->node_cnt && l->first == s->node_cnt; i++) {
+        const uint32_t host = (skip + i) % s->node_cnt;
+        l->first = s->nodes[host].byz == NULL && member(s, map, host, swarm) ? host : s->node_cnt;
+    }
+    gather_vouchers(l, map);
+    if (l->first < s->node_cnt && dice_chance(&b->dice, 500)) {
+        around_freeze(l, map);
+    } else if (l->first < s->node_cnt && l->voucher_cnt > 0) {
+        vouched_later(l, map);
+    }
+    late_free(l);
 }
 
 void byz_late(struct byz *b, uint64_t epoch)
 {
-    struct sim *s = b->node->sim;
-    const struct ses_params *p = &s->chain.params.params;
-    struct ses_map *map = sim_chain_map(s, 0);
+    struct ses_map *map = sim_chain_map(b->node->sim, 0);
     const struct ses_map_node *own = ses_map_find(map, &b->node->node_id);
-    struct late *l = ses_alloc(1, sizeof *l);
-    SES_ASSERT(l != NULL);
-    *l = (struct late){.b = b, .epoch = epoch, .refs = 1};
-    l->frozen_ms = (epoch * p->epoch_seconds - p->freeze_seconds) * 1000;
-    l->delta_ms = p->freeze_seconds * 1000 / STEPS;
-    l->swarm = own != NULL ? own->row.swarm : SES_SWARM_NONE;
-    if (l->swarm != SES_SWARM_NONE && sim_node_up(b->node)) {
-        const uint64_t settled_ms = (epoch * p->epoch_seconds - p->settle_seconds) * 1000;
-        const uint64_t age_ms = dice_between(&b->dice, 2000, 90 * SIM_MINUTE_MS);
-        byz_record_make(&l->record, b, map, l->swarm, SIM_START_MS + settled_ms - age_ms);
-        const uint32_t skip = (uint32_t)dice_below(&b->dice, s->node_cnt);
-        l->first = s->node_cnt;
-        for (uint32_t i = 0; i < s->node_cnt && l->first == s->node_cnt; i++) {
-            const uint32_t host = (skip + i) % s->node_cnt;
-            l->first =
-                s->nodes[host].byz == NULL && member(s, map, host, l->swarm) ? host : s->node_cnt;
-        }
-        gather_vouchers(l, map);
-        if (l->first < s->node_cnt && dice_chance(&b->dice, 500)) {
-            around_freeze(l, map);
-        } else if (l->first < s->node_cnt && l->voucher_cnt > 0) {
-            vouched_later(l, map);
+    if (own != NULL && own->row.swarm != SES_SWARM_NONE && sim_node_up(b->node)) {
+        for (uint32_t i = 0; i < RECORDS_CNT; i++) {
+            give_one(b, map, own->row.swarm, epoch);
         }
     }
-    late_free(l);
     sim_map_free(map);
 }
