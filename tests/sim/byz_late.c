@@ -4,7 +4,7 @@
 #include "tests/sim/byz.h"
 
 #define STEPS 6u       /* freezeSeconds / 6 is the time that a voucher buys */
-#define RECORDS_CNT 8u /* an epoch */
+#define RECORDS_CNT 16u /* of an epoch */
 
 struct late {
     struct byz *b;

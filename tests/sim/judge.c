@@ -16,11 +16,11 @@ bool oracle_undisturbed(const struct sim *s, uint64_t epoch)
 
 /* Its disk was lost or changed. A commitment of that epoch may already stand on the chain, and then
  * the records that its audit draws are given to it only when the epoch is over: too late to be
- * admitted to the next one. From the one after that it is like all others. */
+ * admitted to the next one, whose audit may draw one of them again. */
 static bool restored(const struct sim *s, const struct sim_node *node, uint64_t epoch)
 {
     const uint64_t epoch_ms = s->chain.params.params.epoch_seconds * 1000;
-    return node->spoiled && epoch <= node->spoiled_ms / epoch_ms + 1;
+    return node->spoiled && epoch <= node->spoiled_ms / epoch_ms + 2;
 }
 
 /* Honest, and so are more than two thirds of its swarm. */

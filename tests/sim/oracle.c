@@ -319,11 +319,13 @@ void oracle_spread(struct sim *s, uint64_t epoch)
     }
 }
 
-/* Its sender was cut off from the chain of late: by his map he could not judge receipts. */
+/* Its sender was cut off from the chain of late, or asked a machine that lags: by his map he could
+ * not judge receipts. */
 static bool map_was_old(const struct sim *s, const struct sim_msg *m)
 {
     const uint64_t cut_ms = s->chain.cut_until_ms[s->people[m->from].host];
-    return cut_ms > 0 && cut_ms + 2 * SIM_HOUR_MS > s->now_ms;
+    const uint64_t old_ms = cut_ms > s->chain.lag_until_ms ? cut_ms : s->chain.lag_until_ms;
+    return old_ms > 0 && old_ms + 2 * SIM_HOUR_MS > s->now_ms;
 }
 
 /* After an epoch without faults: every member has everything, everybody has read everything. */
