@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "storage/test_kit.h"
+#include "storage/test_ask.h"
 
 #define HOUR ((uint32_t)(KIT_NOW_MS / 3600000))
 
@@ -123,6 +123,31 @@ static void test_after_kill(void)
     end();
 }
 
+/* A copy that came after the freeze, and then again with a member that vouches for it: its earlier
+ * epoch stands in the index only. */
+static void test_admitted_earlier(void)
+{
+    const struct kit_spec spec = {
+        .n = 77, .ts_ms = KIT_NOW_MS, .payload_bytes = 500, .ttl_class = 3};
+    const struct ses_vouchers one = {.cnt = 1, .epochs = {101}};
+    struct kit_record record;
+    uint64_t epoch = 0;
+    begin();
+    const uint64_t freeze_ms = ses_epoch_start_ms(&kit.params.times, 101) - 120000;
+    TAP_ERR(SES_OK, kit_open(&kit));
+    test_loop_skip(kit.loop, freeze_ms + 5000 - ses_now_ms(&kit.params.loop->clock));
+    kit_record(&record, &spec);
+    TAP_ERR(SES_OK, ask_put(&kit, &record.record, &record.ids, NULL, &epoch));
+    TAP_EQ(102, epoch);
+    TAP_ERR(SES_OK, ask_put(&kit, &record.record, &record.ids, &one, &epoch));
+    TAP_EQ(101, epoch);
+    kit_record_free(&record);
+    kit_close(&kit);
+    TAP_EQ(0, verify());
+    TAP_EQ(11, report.record_cnt);
+    end();
+}
+
 /* Every part of a record. */
 static void test_flipped_bit(void)
 {
@@ -201,6 +226,7 @@ int main(void)
 {
     TAP_RUN(test_whole);
     TAP_RUN(test_after_kill);
+    TAP_RUN(test_admitted_earlier);
     TAP_RUN(test_flipped_bit);
     TAP_RUN(test_lost_end);
     TAP_RUN(test_damaged_index);

@@ -317,8 +317,9 @@ static enum ses_err each_row(void *cookie, const struct ses_index_row *row)
     if (f == NULL && (expired(v, row->segment.hour) || (row->flags & SES_FLAG_DROPPED) != 0)) {
         return SES_OK; /* its log went first, or it was erased */
     }
+    /* an earlier admission, by those that vouched for the record, stands in the index only */
     if (f == NULL || memcmp(f->id.bytes, row->id.bytes, sizeof f->id.bytes) != 0 ||
-        f->ts_ms != row->ts_ms || f->admit_epoch != row->admit_epoch ||
+        f->ts_ms != row->ts_ms || f->admit_epoch < row->admit_epoch ||
         f->payload_bytes != row->payload_bytes) {
         damage(v, "seg/%u/%u.log has no such record as its index names at %llu",
                (unsigned)v->ttl_class, (unsigned)row->segment.hour,
