@@ -64,13 +64,13 @@ struct debt {
     uint32_t payload_bytes;
     uint64_t targets, acked, queued, flying; /* bits of link slots */
     uint64_t again; /* flying without the receipts that are sent along now */
-    bool own;                                /* our receipt was issued */
-    bool putting;                            /* the store has not answered yet */
-    bool loading;                            /* ses_store_get under way */
-    bool unread;   /* from the pending list: its digest is not known yet */
-    bool finished; /* out of the table; freed when nothing refers to it */
-    bool spill;    /* forget it when answered: the table is full, the store remembers */
-    bool relay;    /* did not enter here: passed on before a freeze (relay.c) */
+    bool own;       /* our receipt was issued */
+    bool putting;   /* the store has not answered yet */
+    bool loading;   /* ses_store_get under way */
+    bool unread;    /* from the pending list: its digest is not known yet */
+    bool finished;  /* out of the table; freed when nothing refers to it */
+    bool spill;     /* forget it when answered: the table is full, the store remembers */
+    bool relay;     /* did not enter here: passed on before a freeze (relay.c) */
     uint8_t voucher_cnt;
     struct ses_receipt *vouchers; /* DEBT_VOUCHERS_MAX; sent along */
     struct waiter *waiters;

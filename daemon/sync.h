@@ -155,7 +155,7 @@ struct sync {
     bool hurried; /* the next turn comes soon */
     uint64_t base_ms;
     bool partial;
-    struct ses_sync_set seat; /* what is compared; num_swarms 0: none */
+    struct ses_sync_set seat;        /* what is compared; num_swarms 0: none */
     uint32_t compared_cnt, full_cnt; /* members: see struct sync_peer */
     struct sync_run *runs;
     uint32_t run_cnt;

@@ -22,12 +22,8 @@ static struct statement statement;
 static void begin_on(bool real)
 {
     kit_root(&kit);
-    disk = NULL;
-    if (real) {
-        SES_ASSERT(ses_disk_open(&kit.real, kit.root, NULL) == SES_OK);
-    } else {
-        disk = test_disk_new(kit.root, tap_random());
-    }
+    disk = real ? NULL : test_disk_new(kit.root, tap_random());
+    SES_ASSERT(!real || ses_disk_open(&kit.real, kit.root, NULL) == SES_OK);
     kit_init(&kit, test_loop_new(KIT_NOW_MS), real ? &kit.real : test_disk_door(disk));
     owner_init(&owner, 9);
     for (uint32_t n = 0; n < PUTS; n++) {
@@ -36,11 +32,6 @@ static void begin_on(bool real)
     statement_make(&statement, &kit, &owner, records + 3, 8, KIT_NOW_MS + 2000);
     oracle.cnt = 0;
     memset(put_of, 0, sizeof put_of);
-}
-
-static void begin(void)
-{
-    begin_on(false);
 }
 
 static void end(void)
@@ -74,7 +65,7 @@ static void test_seal_in_flight(void)
 {
     bool both = false;
     for (uint32_t steps = 0; steps < 60 && !(both && steps > 40); steps++) {
-        begin();
+        begin_on(false);
         TAP_ERR(SES_OK, kit_open(&kit));
         for (uint32_t n = 0; n < PUTS; n++) {
             kit_put_start(&kit, &put_of[n], &records[n], KIT_REPLICA);
@@ -113,7 +104,7 @@ static void test_admit_boundaries(void)
 {
     const uint64_t settle_ms = 300000;
     const uint64_t freeze_ms = 120000;
-    begin();
+    begin_on(false);
     TAP_ERR(SES_OK, kit_open(&kit));
     const uint64_t start_ms = ses_epoch_start_ms(&kit.params.times, EPOCH);
     const struct {
@@ -156,7 +147,7 @@ static void test_known_comes_earlier(void)
     const struct ses_vouchers one = {.cnt = 1, .epochs = {EPOCH}};
     struct kit_record records_of[2];
     uint64_t epoch = 0;
-    begin();
+    begin_on(false);
     TAP_ERR(SES_OK, kit_open(&kit));
     const uint64_t start_ms = ses_epoch_start_ms(&kit.params.times, EPOCH);
     test_loop_skip(kit.loop, start_ms - freeze_ms + 5000 - ses_now_ms(&kit.params.loop->clock));
@@ -211,7 +202,7 @@ static void check_commit(enum ses_err err, uint64_t epoch, const char *text, con
 
 static void test_one_commitment(void)
 {
-    begin();
+    begin_on(false);
     TAP_ERR(SES_OK, kit_open(&kit));
     TAP_ERR(SES_OK, ses_store_seal(kit.store, EPOCH + 1));
     ask_snapshot(&kit, &ask, EPOCH, 0, 1);
@@ -253,7 +244,7 @@ static void test_lost_meta(void)
 {
     char path[300];
     uint64_t epoch = 0;
-    begin();
+    begin_on(false);
     TAP_ERR(SES_OK, kit_open(&kit));
     TAP_EQ(100, (uint64_t)ses_store_sealed(kit.store));
     TAP_ERR(SES_OK, ses_store_mark_synced(kit.store));
@@ -278,7 +269,7 @@ static void test_lost_records(void)
     struct ses_view view;
     struct ses_forest_range range = {0};
     uint64_t epoch = 0;
-    begin();
+    begin_on(false);
     TAP_ERR(SES_OK, kit_open(&kit));
     for (uint32_t n = 0; n < PUTS; n++) {
         TAP_ERR(SES_OK, ask_put(&kit, &records[n].record, &records[n].ids, NULL, &epoch));
@@ -433,7 +424,7 @@ static void test_erased(void)
 static void test_many_snapshots(void)
 {
     struct ses_snapshot s;
-    begin();
+    begin_on(false);
     TAP_ERR(SES_OK, kit_open(&kit));
     for (uint64_t e = EPOCH; e < EPOCH + 12; e++) {
         TAP_ERR(SES_OK, ses_store_seal(kit.store, (int64_t)e));
@@ -457,7 +448,7 @@ static void test_failure_with_a_queue(void)
     enum { MANY = 400 };
     static struct kit_put many[MANY];
     struct kit_put again;
-    begin();
+    begin_on(false);
     TAP_ERR(SES_OK, kit_open(&kit));
     test_disk_fail_sync_at(disk, 1);
     for (uint32_t n = 0; n < MANY; n++) {
@@ -482,7 +473,7 @@ static void test_failure_with_a_queue(void)
 
 static void test_snapshots_go(void)
 {
-    begin();
+    begin_on(false);
     TAP_ERR(SES_OK, kit_open(&kit));
     TAP_ERR(SES_OK, ses_store_seal(kit.store, EPOCH));
     ask_snapshot(&kit, &ask, EPOCH, 0, 1);
@@ -534,7 +525,7 @@ static void repeat_all(void)
 static bool crash_at(uint64_t at, bool lose_index)
 {
     char idx[300];
-    begin();
+    begin_on(false);
     TAP_ERR(SES_OK, kit_open(&kit));
     test_disk_stop_at(disk, at);
     script();
@@ -568,7 +559,7 @@ static void test_power_loss(void)
 /* ---- no space ---- */
 static void test_no_space(void)
 {
-    begin();
+    begin_on(false);
     TAP_ERR(SES_OK, kit_open(&kit));
     script();
     repeat_all();
@@ -628,7 +619,7 @@ static void test_delete_in_flight(void)
     struct kit_put message;
     struct kit_put delete;
     for (int first = 0; first < 2; first++) { /* of one batch, in either order */
-        begin();
+        begin_on(false);
         TAP_ERR(SES_OK, kit_open(&kit));
         ask_segments(&kit, &ask, NULL, 0);
         if (first == 0) {
@@ -641,7 +632,7 @@ static void test_delete_in_flight(void)
         finish_both(&message, &delete);
         end();
     }
-    begin(); /* the message waits for the next batch, for which there is no space */
+    begin_on(false); /* the message waits for the next batch, for which there is no space */
     TAP_ERR(SES_OK, kit_open(&kit));
     for (uint32_t n = 0; n < 3; n++) { /* whose segments are open then */
         uint64_t epoch = 0;
@@ -666,7 +657,7 @@ static void test_delete_in_flight(void)
 static void test_targets_count(void)
 {
     struct kit_put delete;
-    begin();
+    begin_on(false);
     TAP_ERR(SES_OK, kit_open(&kit));
     kit.store->catalog.record_cnt = SES_RECORDS_MAX - 5;
     start_statement(&delete);
@@ -707,7 +698,7 @@ static void ask_everything(void)
     ask_bulk(&kit, &ask, &records[0].ids.segment, 0, 1000);
 }
 
-static bool starve(uint64_t at)
+static void starve(uint64_t at)
 {
     begin_on(true);
     TAP_ERR(SES_OK, kit_open(&kit));
@@ -736,12 +727,12 @@ static bool starve(uint64_t at)
     oracle_check_live(&oracle, &kit, &ask);
     oracle_check_snapshot(&oracle, &kit, &ask, EPOCH);
     end();
-    return at < 1500;
 }
 
 static void test_no_memory(void)
 {
-    for (uint64_t at = 1; starve(at); at += 1 + at / 8) {
+    for (uint64_t at = 1; at < 1500; at += 1 + at / 8) {
+        starve(at);
     }
 }
 

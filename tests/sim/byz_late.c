@@ -3,7 +3,7 @@
  * (storage page, Receipts). Whatever comes of it must be the same at all honest members. */
 #include "tests/sim/byz.h"
 
-#define STEPS 6u       /* freezeSeconds / 6 is the time that a voucher buys */
+#define STEPS 6u        /* freezeSeconds / 6 is the time that a voucher buys */
 #define RECORDS_CNT 16u /* of an epoch */
 
 struct late {
