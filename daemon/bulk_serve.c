@@ -35,10 +35,7 @@ static bool belongs(const struct page *page, const struct ses_record *record)
     if (ses_sync_peer(d, &page->node_id)->withheld_cnt == 0) {
         return true;
     }
-    const bool held =
-        ses_record_identify(&ids, record) == SES_OK && ses_withheld(d, &page->node_id, &ids.id);
-    d->stats.sync_withheld += held ? 1 : 0;
-    return !held;
+    return ses_record_identify(&ids, record) != SES_OK || !ses_withhold(d, &page->node_id, &ids.id);
 }
 
 static enum ses_err encode(const struct page *page, const struct ses_bulk_result *result,

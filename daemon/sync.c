@@ -247,6 +247,14 @@ static void compare_some(struct ses_daemon *d, const struct ses_node_id *node_id
     d->stats.limits_hit += err == SES_ERR_FULL ? 1 : 0;
 }
 
+void ses_sync_offer(struct ses_daemon *d, const struct ses_node_id *node_id)
+{
+    const struct sync_start start = {.node_id = node_id, .params = params_of(d, true, true)};
+    if (d->sync.seat.num_swarms != 0 && ses_sync_run(d, &start) == SES_ERR_FULL) {
+        d->stats.limits_hit++; /* it finds out by itself */
+    }
+}
+
 /* ---- before the freeze ---- */
 struct freeze {
     unsigned left, cnt;

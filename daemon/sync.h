@@ -47,10 +47,12 @@ struct sync_peer {
     uint8_t strikes;
     uint64_t cut_until_ms;
     uint32_t replies; /* to it, under way */
-    /* leaves that its running audit draws: not given to it */
+    /* leaves that its running audit draws: not given to it until its response is on chain */
     uint64_t audit_epoch; /* of the draw; 0: unknown */
     uint8_t withheld_cnt;
     struct ses_hash withheld[SYNC_WITHHELD_MAX]; /* record ids */
+    uint64_t responded_epoch; /* whose response is on chain, as far as the chain was asked */
+    uint64_t ask_ms;          /* monotonic: not before */
 };
 
 /* How a run ended. */
@@ -162,6 +164,7 @@ struct sync {
     struct sync_run *fetching; /* the run that fetches; others wait */
     uint64_t fetch_until_ms;   /* monotonic; then others do so, too */
     uint32_t reply_cnt;
+    bool inquiring; /* the chain is asked whether some member's audit is over */
     struct sync_peer peers[SYNC_PEERS];
     uint64_t relay_epoch;  /* whose last records are passed on; 0: none */
     uint64_t freeze_epoch; /* compared before the freeze of this one */
@@ -188,6 +191,8 @@ void ses_sync_settled(struct ses_daemon *d); /* a run or bulk ended: still parti
  * (NULL allowed) tells with how many it worked. */
 void ses_sync_before_freeze(struct ses_daemon *d, void (*done)(void *cookie, unsigned cnt),
                             void *cookie);
+/* Compares everything with a member soon, so that it is offered what it lacks. */
+void ses_sync_offer(struct ses_daemon *d, const struct ses_node_id *node_id);
 bool ses_sync_target(const struct ses_daemon *d, const struct ses_node_id *node_id,
                      struct ses_target *out);
 /* Whether this node has caught up with a swarm of which the set is the whole or a part. */
@@ -246,7 +251,11 @@ void ses_sync_end(struct ses_daemon *d, const struct ses_node_id *node_id);
  * error that is not known, and the member must be given no record. */
 void ses_withhold_learn(struct ses_daemon *d, const struct ses_node_id *node_id,
                         void (*done)(void *cookie, enum ses_err err), void *cookie);
-bool ses_withheld(struct ses_daemon *d, const struct ses_node_id *node_id,
+/* The running audit of a member draws this record, as far as that was learnt. */
+bool ses_drawn(struct ses_daemon *d, const struct ses_node_id *node_id, const struct ses_hash *id);
+/* A record that it asks for must not be given to it: it is drawn, and its response is not known to
+ * be on chain. Counts, and asks the chain from time to time. */
+bool ses_withhold(struct ses_daemon *d, const struct ses_node_id *node_id,
                   const struct ses_hash *id);
 
 /* ---- bulk.c ---- */

@@ -211,8 +211,7 @@ static void gather(void *cookie, enum ses_err err)
         const struct ses_leaf *leaf = &s->reply->found[i];
         struct ses_hash id;
         memcpy(id.bytes, leaf->key.bytes + 32, 32);
-        if (ses_withheld(s->d, &s->node_id, &id)) {
-            s->d->stats.sync_withheld++;
+        if (ses_withhold(s->d, &s->node_id, &id)) {
             continue;
         }
         const size_t size = SES_RECORD_HEADER_BYTES + 4 +

@@ -397,8 +397,31 @@ static uint32_t snapshot(struct world *w, uint32_t node, uint64_t epoch)
     return cnt;
 }
 
-/* A member that lost everything gets all of it back, but what its audit draws only when that is
- * over. */
+static void audit_begins(struct world *w, uint64_t epoch, uint64_t left_ms)
+{
+    for (uint32_t i = 0; i < 3; i++) {
+        TAP_EQ(40, snapshot(w, i, epoch));
+    }
+    world_run(w, left_ms);
+    world_advance_epoch(w);
+    world_run(w, 10000);
+}
+
+static void lose_everything(struct world *w, uint32_t node)
+{
+    world_crash(w, node);
+    SES_ASSERT(nftw(w->nodes[node].dir, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0);
+    world_start(w, node);
+}
+
+static void lacks_what_is_drawn(struct world *w, const struct crop *crop)
+{
+    const uint32_t have = held(w, 3, crop);
+    TAP_OK(have == 38 || have == 39); /* two draws may meet */
+}
+
+/* A member that lost everything gets all of it back, but what its audit draws only when its
+ * response is on chain, by the chain's word, or the epoch is over. */
 static void test_audit_is_withheld(void)
 {
     struct world *w = world_new(4, 1);
@@ -409,18 +432,27 @@ static void test_audit_is_withheld(void)
         plant(w, i, &crop);
     }
     next_epoch(w); /* 6 */
-    for (uint32_t i = 0; i < 3; i++) {
-        TAP_EQ(40, snapshot(w, i, 6));
-    }
-    next_epoch(w); /* 7: the audit of 6 */
-    world_crash(w, 3);
-    SES_ASSERT(nftw(w->nodes[3].dir, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0);
-    world_start(w, 3);
+    audit_begins(w, 6, CROP_EPOCH_MS);
+    TAP_EQ(0, w->standings_asked);
+    lose_everything(w, 3);
     world_run(w, 400000);
-    const uint32_t have = held(w, 3, &crop);
-    TAP_OK(have == 38 || have == 39); /* two draws may meet */
+    lacks_what_is_drawn(w, &crop);
     TAP_OK(!is_partial(w, 3));
     TAP_OK(stats(w, 0)->sync_withheld + stats(w, 1)->sync_withheld > 0);
+    TAP_OK(w->standings_asked > 0 && w->standings_asked <= 3 * (400 / 60 + 1));
+    w->responded = 1u << 3;
+    w->standing_down = true;
+    world_run(w, 800000);
+    lacks_what_is_drawn(w, &crop); /* nobody can know */
+    w->standing_down = false;
+    world_run(w, 800000);
+    TAP_EQ(7, w->map.epoch);
+    TAP_EQ(40, held(w, 3, &crop)); /* in the epoch of the audit */
+    audit_begins(w, 7, CROP_EPOCH_MS - 2000000);
+    lose_everything(w, 3);
+    w->responded = 1u << 2; /* another one's */
+    world_run(w, 400000);
+    lacks_what_is_drawn(w, &crop);
     next_epoch(w);
     world_run(w, 400000);
     TAP_EQ(40, held(w, 3, &crop));

@@ -171,6 +171,8 @@ struct chain_call {
     uint64_t since;
     ses_chain_head_fn *on_head;
     ses_chain_registry_fn *on_registry;
+    ses_chain_standing_fn *on_standing;
+    struct ses_node_id node_id;
     void *cookie;
 };
 
@@ -210,6 +212,26 @@ static void registry_answer(void *cookie)
     ses_free(c);
 }
 
+static void standing_answer(void *cookie)
+{
+    struct chain_call *c = cookie;
+    struct world *w = c->world;
+    struct ses_note note;
+    struct ses_chain_standing *standing = ses_alloc(1, sizeof *standing);
+    struct ses_duty *duty = &standing->challenges.duty;
+    SES_ASSERT(standing != NULL);
+    ses_note_set(&note, "the test switched the chain off");
+    duty->node_id = c->node_id;
+    duty->epoch = w->map.epoch;
+    for (uint32_t i = 0; i < w->node_cnt; i++) {
+        duty->responded |= (w->responded >> i & 1) != 0 &&
+                           ses_equal(&w->nodes[i].net->self.node_id, &c->node_id, 20);
+    }
+    c->on_standing(c->cookie, w->standing_down ? SES_ERR_UNREACHABLE : SES_OK, standing, &note);
+    ses_free(standing);
+    ses_free(c);
+}
+
 static struct chain_call *chain_call(struct world *w, void *cookie)
 {
     struct chain_call *c = ses_alloc(1, sizeof *c);
@@ -234,6 +256,19 @@ static enum ses_err chain_registry(void *ctx, uint64_t since, ses_chain_registry
     c->on_registry = done;
     c->since = since;
     world_after(ctx, 3, registry_answer, c);
+    return SES_OK;
+}
+
+static enum ses_err chain_standing(void *ctx, const struct ses_node_id *node_id, uint32_t epochs,
+                                   ses_chain_standing_fn *done, void *cookie)
+{
+    struct world *w = ctx;
+    struct chain_call *c = chain_call(w, cookie);
+    (void)epochs; /* nobody was judged here */
+    c->on_standing = done;
+    c->node_id = *node_id;
+    w->standings_asked++;
+    world_after(w, 3, standing_answer, c);
     return SES_OK;
 }
 
@@ -270,6 +305,7 @@ void world_advance_epoch(struct world *w)
 {
     w->map.epoch++;
     w->height++;
+    w->responded = 0;
     map_seal(w);
 }
 
@@ -338,7 +374,7 @@ void world_start(struct world *w, uint32_t index)
         .chain_params = w->chain_params,
         .node_id = node->net->self.node_id,
         .key = node->key,
-        .secrets = &node->secrets,
+        .secrets = w->chain.submit != NULL ? &node->secrets : NULL, /* duties end in a block */
         .endpoint = node->endpoint,
         .rotate_seconds = node->rotate_seconds,
         .capacity_bytes = node->capacity_bytes != 0 ? node->capacity_bytes : (uint64_t)1 << 40,
@@ -472,7 +508,8 @@ static void quiet(void *ctx, enum ses_log_level level, const char *module, const
 static void found_map(void *cookie, struct world *w)
 {
     (void)cookie;
-    w->chain = (struct ses_chain){.ctx = w, .head = chain_head, .registry = chain_registry};
+    w->chain = (struct ses_chain){
+        .ctx = w, .head = chain_head, .registry = chain_registry, .standing = chain_standing};
 }
 
 struct world *world_new(uint32_t node_cnt, uint32_t num_swarms)

@@ -47,6 +47,9 @@ struct world {
     uint64_t *changed;  /* epoch in which a row changed last */
     uint64_t height;
     bool chain_down;
+    bool standing_down; /* only what it says of duties is lacking */
+    uint64_t responded; /* bit i: the response of node i to the running audit is on chain */
+    uint32_t standings_asked;
     struct ses_chain chain; /* with `head`: a real one stands behind the daemons */
     struct world_node nodes[WORLD_NODES_MAX];
     uint32_t node_cnt;

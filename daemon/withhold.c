@@ -1,9 +1,69 @@
 /* A member's audit draws leaves of what it committed to, and everybody can compute which. They are
- * not given to it while the audit runs: copying a root and fetching two leaves must not pass. What
- * counts is our own root of that epoch: a member that committed to another one has to open other
- * leaves, and is deviant. */
+ * not given to it until its response is on chain: copying a root and fetching two leaves must not
+ * pass. What counts is our own root of that epoch: a member that committed to another one has to
+ * open other leaves, and is deviant.
+ *
+ *     it asks ─► learn what is drawn ─► withhold ─► is the response on chain? ─► offer
+ *
+ * The chain is asked when something is withheld, and nobody waits for its answer. */
 #include "daemon/daemon_internal.h"
 
+#define ASK_SHARE 60u /* of an epoch: how often the chain is asked of one member */
+
+/* ---- whether it is over ---- */
+struct inquiry {
+    struct ses_daemon *d;
+    struct ses_node_id node_id;
+};
+
+static bool is_over(const struct ses_daemon *d, const struct sync_peer *peer)
+{
+    return d->map != NULL && peer->responded_epoch != 0 && peer->responded_epoch == d->map->epoch;
+}
+
+static void on_standing(void *cookie, enum ses_err err, const struct ses_chain_standing *standing,
+                        const struct ses_note *note)
+{
+    struct inquiry *q = cookie;
+    struct ses_daemon *d = q->d;
+    d->sync.inquiring = false;
+    if (err != SES_OK) {
+        ses_logf(d->p.log, SES_LOG_DEBUG, MODULE, "no word of the chain on a member's audit: %s",
+                 note != NULL && note->text[0] != '\0' ? note->text : ses_err_text(err));
+    } else if (standing->challenges.duty.responded) {
+        ses_sync_peer(d, &q->node_id)->responded_epoch = standing->challenges.duty.epoch;
+        ses_sync_offer(d, &q->node_id); /* it would ask again, but some minutes later */
+    }
+    ses_free(q);
+    ses_daemon_release(d);
+}
+
+/* One question at a time: a chain that answers slowly must not keep all workers busy. */
+static void inquire(struct ses_daemon *d, const struct ses_node_id *node_id)
+{
+    const uint64_t mono_ms = ses_daemon_mono(d);
+    struct sync_peer *peer = ses_sync_peer(d, node_id);
+    if (d->p.chain.standing == NULL || !d->follow.ok || d->closing || d->sync.inquiring ||
+        mono_ms < peer->ask_ms) {
+        return;
+    }
+    struct inquiry *q = ses_alloc(1, sizeof *q);
+    if (q == NULL) {
+        return;
+    }
+    const uint64_t share_ms = d->times.epoch_s * 1000 / ASK_SHARE;
+    const uint64_t block_ms = d->p.chain_params.params.block_seconds * 1000;
+    peer->ask_ms = mono_ms + (share_ms > block_ms ? share_ms : block_ms);
+    *q = (struct inquiry){.d = d, .node_id = *node_id};
+    if (d->p.chain.standing(d->p.chain.ctx, node_id, 0, on_standing, q) != SES_OK) {
+        ses_free(q);
+        return;
+    }
+    d->sync.inquiring = true;
+    ses_daemon_hold(d);
+}
+
+/* ---- what is drawn ---- */
 struct learn {
     struct ses_daemon *d;
     struct ses_node_id node_id;
@@ -23,6 +83,16 @@ static uint64_t position_of(const struct ses_map *map, const struct ses_node_id 
                               SES_PART(snapshot->root.bytes, 32), SES_PART(number, 4)));
 }
 
+/* Without the draw everything is withheld, so it matters here, too, whether the audit is over. */
+static void learnt(struct ses_daemon *d, const struct ses_node_id *node_id, enum ses_err err,
+                   void (*done)(void *cookie, enum ses_err err), void *cookie)
+{
+    if (err != SES_OK) {
+        inquire(d, node_id);
+    }
+    done(cookie, err);
+}
+
 static void on_drawn(void *cookie, enum ses_err err, const struct ses_leaf *leaves, size_t leaf_cnt)
 {
     struct learn *l = cookie;
@@ -35,7 +105,7 @@ static void on_drawn(void *cookie, enum ses_err err, const struct ses_leaf *leav
             memcpy(peer->withheld[peer->withheld_cnt++].bytes, leaves[i].key.bytes + 32, 32);
         }
     }
-    l->done(l->cookie, err);
+    learnt(d, &l->node_id, err, l->done, l->cookie);
     ses_free(l);
     ses_daemon_release(d);
 }
@@ -80,7 +150,7 @@ void ses_withhold_learn(struct ses_daemon *d, const struct ses_node_id *node_id,
 {
     struct ses_snapshot snapshot;
     const struct sync_peer *peer = ses_sync_peer(d, node_id);
-    const bool unknown = d->map != NULL && peer->audit_epoch != d->map->epoch;
+    const bool unknown = d->map != NULL && peer->audit_epoch != d->map->epoch && !is_over(d, peer);
     enum ses_err err = SES_OK;
     if (unknown && is_audited(d, node_id) &&
         ses_store_snapshot_get(d->p.store, &snapshot, d->map->epoch - 1) == SES_OK &&
@@ -90,11 +160,10 @@ void ses_withhold_learn(struct ses_daemon *d, const struct ses_node_id *node_id,
             return;
         }
     }
-    done(cookie, err);
+    learnt(d, node_id, err, done, cookie);
 }
 
-bool ses_withheld(struct ses_daemon *d, const struct ses_node_id *node_id,
-                  const struct ses_hash *id)
+bool ses_drawn(struct ses_daemon *d, const struct ses_node_id *node_id, const struct ses_hash *id)
 {
     const struct sync_peer *peer = ses_sync_peer(d, node_id);
     bool found = false;
@@ -102,4 +171,15 @@ bool ses_withheld(struct ses_daemon *d, const struct ses_node_id *node_id,
         found |= peer->audit_epoch == d->map->epoch && ses_equal(&peer->withheld[i], id, 32);
     }
     return found;
+}
+
+bool ses_withhold(struct ses_daemon *d, const struct ses_node_id *node_id,
+                  const struct ses_hash *id)
+{
+    if (is_over(d, ses_sync_peer(d, node_id)) || !ses_drawn(d, node_id, id)) {
+        return false;
+    }
+    d->stats.sync_withheld++;
+    inquire(d, node_id);
+    return true;
 }

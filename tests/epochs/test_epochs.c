@@ -429,7 +429,15 @@ static int unlink_one(const char *path, const struct stat *st, int kind, struct 
     return ftw->level > 0 ? remove(path) : 0;
 }
 
-/* The disk is new. The node fetches everything from the others, and only then commits. */
+static uint64_t records(const struct world *w, uint32_t node)
+{
+    struct ses_store_stats stats;
+    ses_store_stats(w->nodes[node].store, &stats);
+    return stats.record_cnt;
+}
+
+/* The disk is new. The node fetches everything from the others, what its audit draws once its
+ * response is in a block, and only then commits. */
 static void test_emptied_store(void)
 {
     struct ledger l;
@@ -445,6 +453,13 @@ static void test_emptied_store(void)
     world_stop(w, 2, 0);
     TAP_MUST(nftw(w->nodes[2].dir, unlink_one, 16, FTW_PHYS | FTW_DEPTH) == 0);
     world_start(w, 2);
+    world_run(w, 300000);
+    TAP_OK(!report_of(w, 2, 4)->responded);
+    TAP_OK(records(w, 2) > 0 && records(w, 2) < records(w, 0));
+    world_run(w, 42000); /* it tries for 570 s, and responds without openings */
+    TAP_EQ(4, ledger_epoch(&l));
+    TAP_OK(report_of(w, 2, 4)->responded);
+    TAP_EQ(records(w, 0), records(w, 2));
     ledger_run_to(&l, 9);
     world_run(w, 30000);
     TAP_EQ(0, l.twice);

@@ -15,8 +15,8 @@ bool oracle_undisturbed(const struct sim *s, uint64_t epoch)
 }
 
 /* Its disk was lost or changed. A commitment of that epoch may already stand on the chain, and then
- * the records that its audit draws are given to it only when the epoch is over: too late to be
- * admitted to the next one, whose audit may draw one of them again. */
+ * the records that its audit draws are given to it only when its response is on chain, or the epoch
+ * over: too late to be admitted to the next one, whose audit may draw one of them again. */
 static bool restored(const struct sim *s, const struct sim_node *node, uint64_t epoch)
 {
     const uint64_t epoch_ms = s->chain.params.params.epoch_seconds * 1000;

@@ -275,31 +275,6 @@ bool oracle_is_whole(struct sim *s, const struct sim_node *node, const struct si
            active;
 }
 
-/* Its audit draws this record, and the others give it only when the epoch is over. */
-static bool draws(const struct sim *s, const struct sim_node *node, const struct sim_msg *m)
-{
-    bool found = false;
-    for (uint32_t i = 0; i < s->node_cnt; i++) {
-        const struct sim_node *other = &s->nodes[i];
-        found |= other != node && other->byz == NULL && sim_node_up(other) &&
-                 ses_withheld(other->daemon, &node->node_id, &m->ids.id);
-    }
-    return found;
-}
-
-/* Or it draws a statement, without which nothing is there of what it deletes. */
-static bool withheld(struct sim *s, const struct sim_node *node, const struct sim_msg *m)
-{
-    uint32_t at = 0;
-    bool found = draws(s, node, m);
-    const struct sim_msg *statement = oracle_deleted_by(s, &m->ids.id, &at);
-    while (statement != NULL && !found) {
-        found = draws(s, node, statement);
-        statement = oracle_deleted_by(s, &m->ids.id, &at);
-    }
-    return found;
-}
-
 void oracle_spread(struct sim *s, uint64_t epoch)
 {
     const uint64_t start_ms = epoch * s->chain.params.params.epoch_seconds * 1000;
@@ -309,7 +284,7 @@ void oracle_spread(struct sim *s, uint64_t epoch)
             const struct sim_node *node = &s->nodes[n];
             const bool reachable = sim_node_up(node) && node->up_ms + SIM_MINUTE_MS < s->now_ms;
             if (reachable && oracle_is_whole(s, node, m) && !holds(node, m) &&
-                !withheld(s, node, m)) {
+                !oracle_withheld(s, node, m)) {
                 sim_broken(s, "D2",
                            "message %u was stored before epoch %" PRIu64
                            " began, and near its end node %u lacks it",
