@@ -38,6 +38,12 @@ static inline uint64_t ses_now_ms(const struct ses_clock *clock)
 uint64_t ses_mono_ms(void);
 uint64_t ses_mono_ns(void);
 
+/* ---- systemd ---- */
+/* sd_notify(3): "READY=1" and the like to $NOTIFY_SOCKET if it is set; never fails. */
+void ses_systemd_notify(const char *state);
+/* Half of WATCHDOG_USEC in ms; 0 without watchdog. */
+uint64_t ses_systemd_watchdog_ms(void);
+
 /* ---- randomness ---- */
 struct ses_random {
     void *ctx;

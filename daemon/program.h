@@ -115,12 +115,6 @@ SES_CHECKED enum ses_err ses_endpoint_make(struct ses_endpoint *out, const struc
                                            const struct ses_ed25519_pk *peer_pk,
                                            struct ses_note *note);
 
-/* ---- notify.c ---- */
-/* "READY=1" and the like to systemd, if it listens. */
-void ses_systemd_notify(const char *state);
-/* Half of WATCHDOG_USEC in ms; 0 without watchdog. */
-uint64_t ses_systemd_watchdog_ms(void);
-
 /* ---- local_rpc.c: the local port ---- */
 struct local_rpc;
 struct local_rpc_params {

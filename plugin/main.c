@@ -192,9 +192,9 @@ static enum ses_err serve(const struct ses_host_params *params, struct ses_note 
     SES_TRY(ses_host_new(&host, params, note));
     ses_logf(params->log, SES_LOG_INFO, "plugin", "ready rpc_port=%u data=%s", ses_host_port(host),
              params->data_dir);
-    ses_notify("READY=1");
+    ses_systemd_notify("READY=1");
     SES_ASSERT(sigwait(&stop, &signal_number) == 0);
-    ses_notify("STOPPING=1");
+    ses_systemd_notify("STOPPING=1");
     ses_logf(params->log, SES_LOG_INFO, "plugin", "stopping signal=%d", signal_number);
     ses_host_free(host);
     return SES_OK;

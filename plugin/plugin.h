@@ -60,8 +60,6 @@ void ses_host_free(struct ses_host *host);
 const struct ses_rpc_method *ses_host_methods(void);
 
 /* ---- other commands ---- */
-/* sd_notify(3): `state` to $NOTIFY_SOCKET if it is set; never fails. */
-void ses_notify(const char *state);
 /* JSON of the bytes of a "tx", "block", "epoch", "node" or "genesis"; kind NULL: whatever fits. */
 SES_CHECKED enum ses_err ses_decode(json_t **out, const char *kind, const struct ses_buf *bytes,
                                     struct ses_note *note);
