@@ -29,6 +29,11 @@ EVP_MD_CTX *ses_thread_md(enum ses_md md);
 /* SES_OK if `ok`; else drops OpenSSL's error queue, so that no later call trips over it. */
 SES_CHECKED enum ses_err ses_openssl_ok(bool ok, enum ses_err err);
 
+/* A private key from `bytes` in the parameter `form`, with its public key of `pk_len` bytes in
+ * `pk`; NULL if they are none. EVP_PKEY_free. */
+EVP_PKEY *ses_openssl_private(const char *algorithm, const char *form, const void *bytes,
+                              size_t len, uint8_t *pk, size_t pk_len);
+
 /* ---- BLAKE3 (specification: github.com/BLAKE3-team/BLAKE3-specs) ---- */
 enum {
     SES_BLAKE3_CHUNK_START = 1,

@@ -39,34 +39,16 @@ void ses_kem_public_free(struct ses_kem_public *key)
     }
 }
 
-static EVP_PKEY *pkey_from(const char *param, const void *bytes, size_t len)
-{
-    const OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_octet_string(param, (void *)(uintptr_t)bytes, len),
-        OSSL_PARAM_construct_end(),
-    };
-    EVP_PKEY *pkey = NULL;
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, NAME, NULL);
-    if (ctx == NULL || EVP_PKEY_fromdata_init(ctx) != 1 ||
-        EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_KEYPAIR, (OSSL_PARAM *)(uintptr_t)params) != 1) {
-        pkey = NULL;
-    }
-    EVP_PKEY_CTX_free(ctx);
-    return pkey;
-}
-
 static enum ses_err private_new(struct ses_kem_private **out, const char *param, const void *bytes,
                                 size_t len)
 {
     *out = NULL;
     struct ses_kem_private *key = ses_alloc(1, sizeof *key);
     SES_REQUIRE(key != NULL, SES_ERR_MEMORY);
-    key->pkey = pkey_from(param, bytes, len);
-    size_t pk_len = sizeof key->pk.bytes;
-    if (key->pkey == NULL || EVP_PKEY_get_raw_public_key(key->pkey, key->pk.bytes, &pk_len) != 1 ||
-        pk_len != sizeof key->pk.bytes) {
-        ses_kem_private_free(key);
-        return ses_openssl_ok(false, SES_ERR_CRYPTO);
+    key->pkey = ses_openssl_private(NAME, param, bytes, len, key->pk.bytes, sizeof key->pk.bytes);
+    if (key->pkey == NULL) {
+        ses_free(key);
+        return SES_ERR_CRYPTO;
     }
     *out = key;
     return SES_OK;

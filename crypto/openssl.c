@@ -1,5 +1,6 @@
 /* What is fetched from OpenSSL once, and the contexts that each thread keeps. */
 #include <openssl/err.h>
+#include <openssl/params.h>
 #include <pthread.h>
 
 #include "crypto/crypto_internal.h"
@@ -84,4 +85,33 @@ enum ses_err ses_openssl_ok(bool ok, enum ses_err err)
     }
     ERR_clear_error();
     return err;
+}
+
+static EVP_PKEY *pkey_from(const char *algorithm, const char *form, const void *bytes, size_t len)
+{
+    const OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_octet_string(form, (void *)(uintptr_t)bytes, len),
+        OSSL_PARAM_construct_end(),
+    };
+    EVP_PKEY *pkey = NULL;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, algorithm, NULL);
+    if (ctx == NULL || EVP_PKEY_fromdata_init(ctx) != 1 ||
+        EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_KEYPAIR, (OSSL_PARAM *)(uintptr_t)params) != 1) {
+        pkey = NULL;
+    }
+    EVP_PKEY_CTX_free(ctx);
+    return pkey;
+}
+
+EVP_PKEY *ses_openssl_private(const char *algorithm, const char *form, const void *bytes,
+                              size_t len, uint8_t *pk, size_t pk_len)
+{
+    size_t got = pk_len;
+    EVP_PKEY *pkey = pkey_from(algorithm, form, bytes, len);
+    if (pkey == NULL || EVP_PKEY_get_raw_public_key(pkey, pk, &got) != 1 || got != pk_len) {
+        EVP_PKEY_free(pkey);
+        ERR_clear_error();
+        return NULL;
+    }
+    return pkey;
 }
