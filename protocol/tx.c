@@ -84,11 +84,19 @@ void ses_tx_write_body(struct ses_writer *w, const struct ses_tx *tx)
         ses_write_u64(w, tx->body.decommission.fee);
         return;
     case SES_TX_COMMITMENT:
+        ses_tx_write_commitment(w, &tx->body.commitment);
+        return;
     case SES_TX_RESPONSE:
+        ses_tx_write_response(w, &tx->body.response);
+        return;
     case SES_TX_ROTATE_KEY:
+        ses_tx_write_rotate_key(w, &tx->body.rotate_key);
+        return;
     case SES_TX_ENDPOINT:
+        ses_tx_write_endpoint(w, &tx->body.endpoint);
+        return;
     case SES_TX_DEMAND:
-        ses_tx_duty_write(w, tx);
+        ses_tx_write_demand(w, &tx->body.demand);
         return;
     }
     ses_writer_check(w, false);
@@ -118,11 +126,19 @@ static void read_body(struct ses_reader *r, struct ses_tx *tx)
         tx->body.decommission.fee = ses_read_u64(r);
         return;
     case SES_TX_COMMITMENT:
+        ses_tx_read_commitment(r, &tx->body.commitment);
+        return;
     case SES_TX_RESPONSE:
+        ses_tx_read_response(r, &tx->body.response);
+        return;
     case SES_TX_ROTATE_KEY:
+        ses_tx_read_rotate_key(r, &tx->body.rotate_key);
+        return;
     case SES_TX_ENDPOINT:
+        ses_tx_read_endpoint(r, &tx->body.endpoint);
+        return;
     case SES_TX_DEMAND:
-        ses_tx_duty_read(r, tx);
+        ses_tx_read_demand(r, &tx->body.demand);
         return;
     }
     /* another type: one of a later version of the protocol, or garbage */

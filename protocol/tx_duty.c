@@ -3,7 +3,7 @@
 
 /* ---- type 5 ---- */
 
-static void write_commitment(struct ses_writer *w, const struct ses_tx_commitment *m)
+void ses_tx_write_commitment(struct ses_writer *w, const struct ses_tx_commitment *m)
 {
     ses_write_bytes(w, m->node_id.bytes, sizeof m->node_id.bytes);
     ses_write_u64(w, m->epoch);
@@ -15,7 +15,7 @@ static void write_commitment(struct ses_writer *w, const struct ses_tx_commitmen
     ses_write_bytes(w, m->next.bytes, sizeof m->next.bytes);
 }
 
-static void read_commitment(struct ses_reader *r, struct ses_tx_commitment *m)
+void ses_tx_read_commitment(struct ses_reader *r, struct ses_tx_commitment *m)
 {
     ses_read_bytes(r, m->node_id.bytes, sizeof m->node_id.bytes);
     m->epoch = ses_read_u64(r);
@@ -29,7 +29,7 @@ static void read_commitment(struct ses_reader *r, struct ses_tx_commitment *m)
 
 /* ---- type 6 ---- */
 
-static void write_response(struct ses_writer *w, const struct ses_tx_response *m)
+void ses_tx_write_response(struct ses_writer *w, const struct ses_tx_response *m)
 {
     ses_writer_check(w, m->verdict_cnt <= SES_VERDICT_BYTES_MAX && m->opening_cnt <= SES_OWED_MAX);
     ses_writer_check(w, m->proof_len <= SES_RESPONSE_TX_BYTES_MAX);
@@ -65,7 +65,7 @@ static void read_openings(struct ses_reader *r, struct ses_tx_response *m)
     m->opening_cnt = cnt;
 }
 
-static void read_response(struct ses_reader *r, struct ses_tx_response *m)
+void ses_tx_read_response(struct ses_reader *r, struct ses_tx_response *m)
 {
     ses_read_bytes(r, m->node_id.bytes, sizeof m->node_id.bytes);
     m->epoch = ses_read_u64(r);
@@ -87,85 +87,46 @@ static void read_response(struct ses_reader *r, struct ses_tx_response *m)
 
 /* ---- types 7, 8, 9 ---- */
 
-static void read_rotate_key(struct ses_reader *r, struct ses_tx_rotate_key *m)
+void ses_tx_read_rotate_key(struct ses_reader *r, struct ses_tx_rotate_key *m)
 {
     ses_read_bytes(r, m->node_id.bytes, sizeof m->node_id.bytes);
     ses_read_bytes(r, m->encryption_key.bytes, sizeof m->encryption_key.bytes);
     m->key_epoch = ses_read_u64(r);
 }
 
-static void read_endpoint(struct ses_reader *r, struct ses_tx_endpoint *m)
+void ses_tx_write_rotate_key(struct ses_writer *w, const struct ses_tx_rotate_key *m)
+{
+    ses_write_bytes(w, m->node_id.bytes, sizeof m->node_id.bytes);
+    ses_write_bytes(w, m->encryption_key.bytes, sizeof m->encryption_key.bytes);
+    ses_write_u64(w, m->key_epoch);
+}
+
+void ses_tx_read_endpoint(struct ses_reader *r, struct ses_tx_endpoint *m)
 {
     ses_read_bytes(r, m->node_id.bytes, sizeof m->node_id.bytes);
     m->sequence = ses_read_u64(r);
     ses_endpoint_read(r, &m->endpoint);
 }
 
-static void read_demand(struct ses_reader *r, struct ses_tx_demand *m)
+void ses_tx_write_endpoint(struct ses_writer *w, const struct ses_tx_endpoint *m)
+{
+    ses_write_bytes(w, m->node_id.bytes, sizeof m->node_id.bytes);
+    ses_write_u64(w, m->sequence);
+    ses_endpoint_write(w, &m->endpoint);
+}
+
+void ses_tx_read_demand(struct ses_reader *r, struct ses_tx_demand *m)
 {
     ses_receipt_read(r, &m->receipt);
     m->nonce = ses_read_u64(r);
     m->fee = ses_read_u64(r);
 }
 
-void ses_tx_duty_read(struct ses_reader *r, struct ses_tx *tx)
+void ses_tx_write_demand(struct ses_writer *w, const struct ses_tx_demand *m)
 {
-    switch (tx->type) {
-    case SES_TX_TRANSFER:
-    case SES_TX_REGISTER:
-    case SES_TX_TOP_UP:
-    case SES_TX_DECOMMISSION:
-        break;
-    case SES_TX_COMMITMENT:
-        read_commitment(r, &tx->body.commitment);
-        return;
-    case SES_TX_RESPONSE:
-        read_response(r, &tx->body.response);
-        return;
-    case SES_TX_ROTATE_KEY:
-        read_rotate_key(r, &tx->body.rotate_key);
-        return;
-    case SES_TX_ENDPOINT:
-        read_endpoint(r, &tx->body.endpoint);
-        return;
-    case SES_TX_DEMAND:
-        read_demand(r, &tx->body.demand);
-        return;
-    }
-    ses_reader_check(r, false, SES_ERR_VERSION);
-}
-
-void ses_tx_duty_write(struct ses_writer *w, const struct ses_tx *tx)
-{
-    switch (tx->type) {
-    case SES_TX_TRANSFER:
-    case SES_TX_REGISTER:
-    case SES_TX_TOP_UP:
-    case SES_TX_DECOMMISSION:
-        break;
-    case SES_TX_COMMITMENT:
-        write_commitment(w, &tx->body.commitment);
-        return;
-    case SES_TX_RESPONSE:
-        write_response(w, &tx->body.response);
-        return;
-    case SES_TX_ROTATE_KEY:
-        ses_write_bytes(w, tx->body.rotate_key.node_id.bytes, 20);
-        ses_write_bytes(w, tx->body.rotate_key.encryption_key.bytes, SES_KEM_PK_BYTES);
-        ses_write_u64(w, tx->body.rotate_key.key_epoch);
-        return;
-    case SES_TX_ENDPOINT:
-        ses_write_bytes(w, tx->body.endpoint.node_id.bytes, 20);
-        ses_write_u64(w, tx->body.endpoint.sequence);
-        ses_endpoint_write(w, &tx->body.endpoint.endpoint);
-        return;
-    case SES_TX_DEMAND:
-        ses_receipt_write(w, &tx->body.demand.receipt);
-        ses_write_u64(w, tx->body.demand.nonce);
-        ses_write_u64(w, tx->body.demand.fee);
-        return;
-    }
-    ses_writer_check(w, false);
+    ses_receipt_write(w, &m->receipt);
+    ses_write_u64(w, m->nonce);
+    ses_write_u64(w, m->fee);
 }
 
 static const struct ses_node_id *node_of(const struct ses_tx *tx)

@@ -4,7 +4,15 @@
 
 #include "protocol/tx.h"
 
-void ses_tx_duty_write(struct ses_writer *w, const struct ses_tx *tx);
-void ses_tx_duty_read(struct ses_reader *r, struct ses_tx *tx);
+void ses_tx_write_commitment(struct ses_writer *w, const struct ses_tx_commitment *m);
+void ses_tx_read_commitment(struct ses_reader *r, struct ses_tx_commitment *m);
+void ses_tx_write_response(struct ses_writer *w, const struct ses_tx_response *m);
+void ses_tx_read_response(struct ses_reader *r, struct ses_tx_response *m);
+void ses_tx_write_rotate_key(struct ses_writer *w, const struct ses_tx_rotate_key *m);
+void ses_tx_read_rotate_key(struct ses_reader *r, struct ses_tx_rotate_key *m);
+void ses_tx_write_endpoint(struct ses_writer *w, const struct ses_tx_endpoint *m);
+void ses_tx_read_endpoint(struct ses_reader *r, struct ses_tx_endpoint *m);
+void ses_tx_write_demand(struct ses_writer *w, const struct ses_tx_demand *m);
+void ses_tx_read_demand(struct ses_reader *r, struct ses_tx_demand *m);
 
 #endif
