@@ -330,7 +330,8 @@ SES_CHECKED enum ses_err ses_offer_body(const struct ses_outbox_item *item, unsi
 enum ses_outbox_advice ses_offer_answer(struct ses_outbox_item *item, enum ses_err err,
                                         const uint8_t *body, size_t len, uint32_t members,
                                         uint64_t now_ms, struct ses_note *note);
-/* Everything that makes a receipt a promise for this record by an Active node of this map. */
+/* Everything that makes a receipt a promise for this record by an Active node that serves its inbox
+ * by this map. */
 SES_CHECKED enum ses_err ses_receipt_check(const struct ses_receipt *receipt,
                                            const struct ses_receipt_want *want,
                                            const struct ses_map *map,

@@ -80,6 +80,8 @@ enum ses_err ses_receipt_check(const struct ses_receipt *receipt,
     const struct ses_map_node *node = ses_map_find(map, &receipt->node_id);
     /* W is counted among Active members, as readers count the m - W + 1 that they ask */
     SES_REQUIRE(node != NULL && node->row.status == SES_NODE_ACTIVE, SES_ERR_NOT_FOUND);
+    /* a member of another swarm may sign what it likes: nobody asks it for this inbox */
+    SES_REQUIRE(node->row.swarm == ses_swarm_of(&digest, map->num_swarms), SES_ERR_WRONG_SWARM);
     SES_REQUIRE(right_seat(leaf, &node->row), SES_ERR_WRONG_SWARM);
     return ses_receipt_verify_once(receipt, chain_id, &node->keys.public_key, memo);
 }

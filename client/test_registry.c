@@ -156,6 +156,34 @@ static struct ses_receipt_leaf good_leaf(void)
         TAP_ERR(err, ses_receipt_check(&r, &want, &cache.map, &cache.chain_id, &memo));            \
     } while (0)
 
+/* Signed as it should be, by a node that serves other inboxes, or the other half after a split. */
+static void test_other_swarm(struct ses_registry_cache *cache)
+{
+    struct ses_receipt_leaf leaf = good_leaf();
+    cache->map.num_swarms = 2;
+    const uint32_t own = ses_swarm_of(&leaf.digest, 2);
+    for (uint32_t i = 0; i < cache->map.node_cnt; i++) {
+        struct ses_registry_row *row = &cache->map.nodes[i].row;
+        const bool signer = memcmp(row->node_id.bytes, ids[1].bytes, sizeof ids[1].bytes) == 0;
+        row->swarm = signer ? 1 - own : own;
+        row->prev_swarm = 0;
+    }
+    leaf.swarm = 1 - own;
+    struct ses_receipt r = sign_receipt(1, &leaf, &cache->chain_id);
+    TAP_ERR(SES_ERR_WRONG_SWARM,
+            ses_receipt_check(&r, &want, &cache->map, &cache->chain_id, &memo));
+    leaf.swarm = 0;
+    r = sign_receipt(1, &leaf, &cache->chain_id);
+    TAP_ERR(SES_ERR_WRONG_SWARM,
+            ses_receipt_check(&r, &want, &cache->map, &cache->chain_id, &memo));
+    r = sign_receipt(2, &leaf, &cache->chain_id); /* it got the new half's number meanwhile */
+    TAP_ERR(SES_OK, ses_receipt_check(&r, &want, &cache->map, &cache->chain_id, &memo));
+    cache->map.num_swarms = 1;
+    for (uint32_t i = 0; i < cache->map.node_cnt; i++) {
+        cache->map.nodes[i].row.swarm = 0;
+    }
+}
+
 static void test_receipts(void)
 {
     struct ses_registry_cache cache;
@@ -169,6 +197,7 @@ static void test_receipts(void)
     REFUSED(SES_ERR_PEER, leaf.segment.ttl_class = 1);
     REFUSED(SES_ERR_WRONG_SWARM, leaf.swarm = 1);
     REFUSED(SES_ERR_WRONG_SWARM, leaf.swarm_from_epoch = 4);
+    test_other_swarm(&cache);
     const struct ses_receipt_leaf leaf = good_leaf();
     const struct ses_hash other_chain = {{8}};
     struct ses_receipt r = sign_receipt(1, &leaf, &other_chain);
