@@ -90,6 +90,7 @@ struct sync_run {
     enum ses_err fetch_err;
     uint64_t fetch_end_ms; /* monotonic */
     bool lied, starved;
+    uint64_t deleted_cnt; /* of the store, when it began */
     struct sync_result result;
     sync_done_fn *done;
     void *cookie;

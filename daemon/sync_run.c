@@ -33,6 +33,22 @@ static bool is_breach(enum ses_err err)
            err == SES_ERR_TOO_LARGE;
 }
 
+static uint64_t deleted_cnt(const struct ses_daemon *d)
+{
+    struct ses_store_stats stats;
+    ses_store_stats(d->p.store, &stats);
+    return stats.deleted_cnt;
+}
+
+/* Names that no record came for. What a statement deleted has a name and no record: it is here as
+ * soon as the statement is. */
+static uint64_t broken_words(const struct sync_run *run)
+{
+    const uint64_t now = deleted_cnt(run->d);
+    const uint64_t deleted = now > run->deleted_cnt ? now - run->deleted_cnt : 0;
+    return run->result.undelivered > deleted ? run->result.undelivered - deleted : 0;
+}
+
 static void judge(struct sync_run *run)
 {
     struct ses_daemon *d = run->d;
@@ -44,7 +60,8 @@ static void judge(struct sync_run *run)
         return;
     }
     /* differences without end that bring nothing are no better than names without records */
-    const bool empty = (result->undelivered >= 64 && result->fetched < result->undelivered / 8) ||
+    const uint64_t broken = broken_words(run);
+    const bool empty = (broken >= 64 && result->fetched < broken / 8) ||
                        (run->core->endless && result->fetched == 0);
     peer->strikes = empty ? (uint8_t)(peer->strikes + 1) : 0;
     if (peer->strikes >= SYNC_STRIKES_MAX) {
@@ -538,6 +555,7 @@ static void begin(void *cookie)
     struct ses_daemon *d = run->d;
     ses_daemon_hold(d);
     run->waking = false;
+    run->deleted_cnt = deleted_cnt(d);
     enum ses_err err = d->closing ? SES_ERR_CLOSED : SES_OK;
     if (err == SES_OK && run->phase == SYNC_WAIT) {
         err = compare_again(run);

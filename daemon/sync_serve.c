@@ -182,19 +182,22 @@ static void on_receipts(void *cookie, enum ses_err err, const struct ses_receipt
     gathered(item->serve);
 }
 
-static void gather_one(struct serve *s, const struct ses_leaf *leaf)
+/* False if there is nothing to give: of what a statement deleted the leaf is left, and no record.
+ */
+static bool gather_one(struct serve *s, const struct ses_hash *id)
 {
     struct ses_store *store = s->d->p.store;
-    struct served *item = &s->items[s->item_cnt++];
-    struct ses_hash id;
-    memcpy(id.bytes, leaf->key.bytes + 32, 32);
+    struct served *item = &s->items[s->item_cnt];
     item->serve = s;
-    const enum ses_err err = ses_store_get(store, &id, on_record, item);
-    s->left += err == SES_OK ? 1 : 0;
+    const enum ses_err err = ses_store_get(store, id, on_record, item);
     s->more |= err == SES_ERR_FULL;
-    if (err == SES_OK && ses_store_receipts(store, &id, on_receipts, item) == SES_OK) {
-        s->left++;
+    if (err != SES_OK) {
+        return false;
     }
+    s->item_cnt++;
+    s->left++;
+    s->left += ses_store_receipts(store, id, on_receipts, item) == SES_OK ? 1 : 0;
+    return true;
 }
 
 /* As many of the leaves that were found as one answer holds. */
@@ -215,13 +218,12 @@ static void gather(void *cookie, enum ses_err err)
             continue;
         }
         const size_t size = SES_RECORD_HEADER_BYTES + 4 +
-                            (size_t)(leaf->kind == SES_RECORD_MESSAGE ? leaf->size : 8192);
+                            (leaf->kind == SES_RECORD_MESSAGE ? leaf->size : SES_DELETE_BYTES_MAX);
         if (s->item_cnt > 0 && bytes + size > RECORD_BYTES_MAX) {
             s->more = true;
             break;
         }
-        bytes += size;
-        gather_one(s, leaf);
+        bytes += gather_one(s, &id) ? size : 0;
     }
     gathered(s);
 }

@@ -316,6 +316,149 @@ static void test_away_while_deleted(void)
     scene_free(&s);
 }
 
+/* ---- as large as statements can be ---- */
+#define LARGE 100u
+
+/* Number `n`: of as many messages as one statement may name, which never came. `set` says of which.
+ * Of two segments in turn: too few of either for bulk transfer. */
+static void large_make(struct statement *st, struct scene *s, uint32_t n, uint32_t set)
+{
+    struct ses_delete_target *targets = ses_alloc(SES_DELETE_TARGETS_MAX, sizeof *targets);
+    struct ses_record_header header = s->posts[0].ids.header;
+    struct ses_delete m;
+    SES_ASSERT(targets != NULL);
+    header.ttl_class = (uint8_t)(1 + n % 2);
+    ses_record_header_encode(st->record.header, &header);
+    for (uint32_t i = 0; i < SES_DELETE_TARGETS_MAX; i++) {
+        uint8_t payload[8];
+        struct ses_record_ids ids;
+        const struct ses_record record = {st->record.header, payload, sizeof payload};
+        ses_put_u32(payload, set);
+        ses_put_u32(payload + 4, i);
+        SES_ASSERT(ses_record_identify(&ids, &record) == SES_OK);
+        ses_delete_target_of(&targets[i], &ids, sizeof payload);
+    }
+    SES_ASSERT(ses_delete_sign(st->bytes, &st->len, targets, SES_DELETE_TARGETS_MAX,
+                               header.ts_ms + n * 1000, &s->w->chain_params.chain_id, s->bob,
+                               s->w->random) == SES_OK);
+    SES_ASSERT(ses_delete_read(&m, st->bytes, st->len) == SES_OK);
+    ses_delete_header(&header, &m);
+    ses_record_header_encode(st->record.header, &header);
+    st->record.put.record = (struct ses_record){st->record.header, st->bytes, (uint32_t)st->len};
+    post_identify(&st->record);
+    ses_free(targets);
+}
+
+static void on_large(void *cookie, const struct ses_put_result *result)
+{
+    SES_ASSERT(result->err == SES_OK);
+    ++*(uint32_t *)cookie;
+}
+
+/* Into the store of a node, past the others. */
+static void large_put(struct scene *s, uint32_t node, const struct statement *st, uint32_t *done)
+{
+    struct ses_deletion targets[SES_DELETIONS_MAX];
+    struct ses_delete m;
+    SES_ASSERT(ses_delete_read(&m, st->bytes, st->len) == SES_OK);
+    for (uint16_t i = 0; i < m.target_cnt; i++) {
+        targets[i] = (struct ses_deletion){.id = m.targets[i].id,
+                                           .ts_ms = m.targets[i].header.ts_ms,
+                                           .ns = m.targets[i].header.ns,
+                                           .ttl_class = m.targets[i].header.ttl_class};
+    }
+    const struct ses_put put = {.record = st->record.put.record,
+                                .ids = &st->record.ids,
+                                .targets = targets,
+                                .target_cnt = (uint8_t)m.target_cnt,
+                                .on_done = on_large,
+                                .cookie = done};
+    SES_ASSERT(ses_store_put(s->w->nodes[node].store, &put) == SES_OK);
+}
+
+/* Receipts of the other two for what node 1 holds; whether they are good is no matter here. */
+static void keep_receipts(struct world *w, const struct post *p)
+{
+    struct ses_receipt receipt = {.n = 1};
+    receipt.leaf.id = p->ids.id;
+    receipt.leaf.digest = p->ids.digest;
+    receipt.leaf.segment = p->ids.segment;
+    for (uint32_t i = 0; i < 3; i += 2) {
+        receipt.node_id = w->map.nodes[i].row.node_id;
+        ses_random_fill(w->random, receipt.signature.bytes, sizeof receipt.signature.bytes);
+        ses_store_keep_receipt(w->nodes[1].store, &receipt);
+    }
+}
+
+/* What node 1 alone holds must come to the others, and nobody is blamed on the way. */
+static void spread(bool same_targets)
+{
+    struct scene s;
+    struct statement *all = ses_alloc(LARGE, sizeof *all);
+    uint32_t done = 0;
+    scene_new(&s, 3, 1);
+    world_run(s.w, 200000);
+    SES_ASSERT(all != NULL);
+    for (uint32_t i = 0; i < LARGE; i++) {
+        large_make(&all[i], &s, i, same_targets ? 0 : i);
+        for (uint32_t node = 0; node < 3; node++) {
+            if (node == 1 || (same_targets && i < 2)) { /* the leaves are everywhere then */
+                large_put(&s, node, &all[i], &done);
+            }
+        }
+    }
+    world_run(s.w, 500);
+    TAP_MUST(done == LARGE + (same_targets ? 4 : 0));
+    for (uint32_t i = 0; i < LARGE; i++) {
+        keep_receipts(s.w, &all[i].record);
+    }
+    world_run(s.w, 120000);
+    for (uint32_t node = 0; node < 3; node++) {
+        uint32_t held = 0;
+        for (uint32_t i = 0; i < LARGE; i++) {
+            held += post_at(s.w, node, &all[i].record) ? 1 : 0;
+        }
+        TAP_EQ(LARGE, held);
+        TAP_EQ(0, ses_daemon_stats(s.w->nodes[node].daemon)->sync_cut_off);
+    }
+    ses_free(all);
+    scene_free(&s);
+}
+
+/* Many in one answer, with many receipts: all that is begun in it must fit. */
+static void test_large(void)
+{
+    spread(true);
+}
+
+/* Each leaves 64 leaves behind that have a name, and no record that could be fetched. */
+static void test_many_leaves(void)
+{
+    spread(false);
+}
+
+/* One after the other, so that every run finds many names and fetches one record. */
+static void test_leaves_again_and_again(void)
+{
+    struct scene s;
+    struct statement *st = ses_alloc(1, sizeof *st);
+    uint32_t done = 0;
+    scene_new(&s, 3, 1);
+    world_run(s.w, 200000);
+    SES_ASSERT(st != NULL);
+    for (uint32_t i = 0; i < 20; i++) {
+        large_make(st, &s, i, i);
+        large_put(&s, 1, st, &done);
+        world_run(s.w, 10000);
+    }
+    TAP_OK(post_at(s.w, 0, &st->record) && post_at(s.w, 2, &st->record));
+    for (uint32_t node = 0; node < 3; node++) {
+        TAP_EQ(0, ses_daemon_stats(s.w->nodes[node].daemon)->sync_cut_off);
+    }
+    ses_free(st);
+    scene_free(&s);
+}
+
 int main(void)
 {
     TAP_MUST(ses_crypto_init() == SES_OK);
@@ -327,5 +470,8 @@ int main(void)
     TAP_RUN(test_refused);
     TAP_RUN(test_not_as_a_store);
     TAP_RUN(test_away_while_deleted);
+    TAP_RUN(test_large);
+    TAP_RUN(test_many_leaves);
+    TAP_RUN(test_leaves_again_and_again);
     return tap_done();
 }
