@@ -11,7 +11,7 @@ void ses_lux_text(char out[SES_LUX_TEXT_MAX], uint64_t nlux);
 
 #define SES_TX_VERSION 1u
 #define SES_TX_BYTES_MAX 32768u
-#define SES_RESPONSE_TX_BYTES_MAX 16384u /* ChallengeResponse, all of it */
+#define SES_RESPONSE_TX_BYTES_MAX 28672u /* ChallengeResponse, all of it */
 enum ses_tx_type {
     SES_TX_TRANSFER = 1,
     SES_TX_REGISTER = 2,

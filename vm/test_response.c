@@ -206,7 +206,7 @@ static void test_malformed_responses(void)
             break;
         }
     }
-    /* 16 KiB and a byte */
+    /* longer than it may be */
     static uint8_t big[SES_RESPONSE_TX_BYTES_MAX];
     m = good(&c, 0);
     m->proof = big;
@@ -268,6 +268,111 @@ static void test_void_verdicts(void)
     chain_free(&c);
 }
 
+/* ---- the longest one ---- */
+#define GROUND 15u /* nibbles: 2^60 hashes are not to be had */
+
+static void put_leaf(struct ses_forest *forest, const uint8_t key[64], uint8_t ttl_class,
+                     uint64_t ts_ms)
+{
+    struct ses_leaf leaf = {.ts_ms = ts_ms, .ttl_class = ttl_class, .size = SES_PAYLOAD_MAX};
+    memcpy(leaf.key.bytes, key, sizeof(leaf.key.bytes));
+    TAP_MUST(ses_forest_put(forest, &leaf) == SES_OK);
+}
+
+/* Fifteen keys that part from `key` at this nibble. */
+static void put_neighbours(struct ses_forest *forest, const uint8_t key[64], unsigned nibble,
+                           uint8_t ttl_class, uint64_t ts_ms)
+{
+    const unsigned shift = nibble % 2 == 0 ? 4 : 0;
+    for (unsigned i = 1; i < 16; i++) {
+        uint8_t other[64];
+        ses_random_fill(tap_random(), other, sizeof(other));
+        memcpy(other, key, nibble / 2);
+        const uint8_t rest = shift == 4 ? 0 : key[nibble / 2] & 0xF0;
+        other[nibble / 2] = (uint8_t)(rest | (((key[nibble / 2] >> shift & 15) ^ i) << shift));
+        put_leaf(forest, other, ttl_class, ts_ms);
+    }
+}
+
+/* A record that is as deep as its writer could bring it: among inboxes, and among ids in its own.
+ */
+static void dig(struct ses_forest *forest, struct ses_forest_range *range, uint8_t ttl_class)
+{
+    uint8_t key[64];
+    struct ses_segment segment;
+    struct ses_segment_id id;
+    struct ses_leaf_key leaf_key;
+    ses_random_fill(tap_random(), key, sizeof(key));
+    for (unsigned i = 0; i < GROUND; i++) {
+        put_neighbours(forest, key, i, ttl_class, KEEP_TS_MS);
+        put_neighbours(forest, key, 64 + i, ttl_class, KEEP_TS_MS);
+    }
+    put_leaf(forest, key, ttl_class, KEEP_TS_MS);
+    memcpy(leaf_key.bytes, key, sizeof(key));
+    ses_segment_of(&segment, ttl_class, KEEP_TS_MS);
+    ses_segment_encode(id.bytes, &segment);
+    ses_forest_range_key(range, &id, &leaf_key);
+}
+
+static struct ses_forest *deep_forest(struct ses_forest_pool *pool,
+                                      struct ses_forest_range ranges[SES_DEMANDS_MAX])
+{
+    struct ses_forest *forest = NULL;
+    TAP_MUST(ses_forest_new(&forest, pool) == SES_OK);
+    for (uint32_t i = 0; i < 1250 * 20; i++) {
+        uint8_t key[64];
+        ses_random_fill(tap_random(), key, sizeof(key));
+        put_leaf(forest, key, (uint8_t)(3 + i % 2), KEEP_TS_MS + 3600000ull * (i / 2 % 625));
+    }
+    for (uint8_t i = 0; i < SES_DEMANDS_MAX; i++) {
+        dig(forest, &ranges[i], (uint8_t)(3 + i));
+    }
+    return forest;
+}
+
+/* Whoever demands two records must not make a node's response longer than it may be. */
+static void test_longest(void)
+{
+    static uint8_t bytes[SES_TX_BYTES_MAX];
+    static const uint8_t chunk[SES_CHUNK_BYTES];
+    struct ses_forest_pool *pool = NULL;
+    struct ses_forest_range ranges[SES_DEMANDS_MAX];
+    uint64_t positions[SES_AUDIT_LEAVES_MAX];
+    struct ses_sum sum;
+    struct ses_buf proof = {0};
+    struct ses_tx longest = {.type = SES_TX_RESPONSE};
+    struct ses_tx_response *m = &longest.body.response;
+    TAP_MUST(ses_forest_pool_new(&pool, 256u << 20) == SES_OK);
+    struct ses_forest *forest = deep_forest(pool, ranges);
+    ses_forest_sum(forest, &sum);
+    for (uint32_t i = 0; i < SES_AUDIT_LEAVES_MAX; i++) {
+        positions[i] = sum.count / SES_AUDIT_LEAVES_MAX * i + ses_random_below(tap_random(), 1000);
+    }
+    const struct ses_forest_question q = {.ranges = ranges,
+                                          .range_cnt = SES_DEMANDS_MAX,
+                                          .positions = positions,
+                                          .position_cnt = SES_AUDIT_LEAVES_MAX};
+    TAP_MUST(ses_forest_prove(forest, &proof, &q, NULL) == SES_OK);
+    m->verdict_cnt = SES_VERDICT_BYTES_MAX;
+    m->proof = proof.bytes;
+    m->proof_len = (uint32_t)proof.len;
+    m->opening_cnt = SES_OWED_MAX;
+    for (uint8_t i = 0; i < SES_OWED_MAX; i++) {
+        m->openings[i] = (struct ses_opening){.index = i,
+                                              .chunk = chunk,
+                                              .chunk_len = sizeof(chunk),
+                                              .path_cnt = SES_OPENING_PATH_MAX};
+    }
+    struct ses_writer w;
+    ses_writer_init(&w, bytes, sizeof(bytes));
+    ses_tx_write_body(&w, &longest);
+    TAP_OK(ses_writer_done(&w) == SES_OK);
+    TAP_OK(w.len + 21 + SES_DSA_SIG_BYTES <= SES_RESPONSE_TX_BYTES_MAX);
+    ses_buf_free(&proof);
+    ses_forest_free(forest);
+    ses_forest_pool_free(pool);
+}
+
 int main(void)
 {
     net_init();
@@ -279,6 +384,7 @@ int main(void)
     TAP_RUN(test_malformed_responses);
     TAP_RUN(test_wrong_swarm);
     TAP_RUN(test_void_verdicts);
+    TAP_RUN(test_longest);
     net_free();
     return tap_done();
 }
