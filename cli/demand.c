@@ -34,10 +34,14 @@ static void demand_print(const struct ses_client_demanded *d)
         printf("Shown: %s opened the record under its commitment.\n", d->node);
         break;
     case SES_CLIENT_MISSED:
-        printf("Missed: %s did not show the record; it lost %s LUX of its stake.\n", d->node, lux);
+        printf("Missed: %s did not show the record; it lost %s LUX of its stake%s.\n", d->node, lux,
+               d->slashed == 0 ? " (forgiven in an outage, or no more can be taken)" : "");
         break;
     case SES_CLIENT_UNJUDGED:
-        printf("Not judged: the chain made no progress, or %s was not due.\n", d->node);
+        printf("Not judged: the chain had no block near the end of the epoch in which %s had to "
+               "answer, makes no progress, or the node had just got another seat. Nothing is shown "
+               "and nothing is paid: demand the record again.\n",
+               d->node);
         break;
     }
 }

@@ -82,6 +82,7 @@ struct demand {
     struct ses_client *client;
     struct ses_receipt receipt;
     struct ses_client_demanded *out;
+    uint32_t at; /* its place in what the node owes, once that was seen; SES_OWED_MAX: not yet */
     struct ses_chain_challenges challenges;
 };
 
@@ -102,18 +103,50 @@ static uint32_t find(const struct demand *d, const struct ses_owed *list, uint32
     return i;
 }
 
-static void look_back(const struct demand *d)
+/* Whether the epoch in which the answer was due judged the node for it. It did not if it has no
+ * record, if the chain stood still at its end, or if the node had just got another seat. */
+static enum ses_err was_judged(const struct demand *d, bool *out, struct ses_note *note)
+{
+    struct ses_epoch epoch;
+    struct ses_node node;
+    const uint64_t due = d->out->epoch + 1;
+    const uint64_t from = d->receipt.leaf.swarm_from_epoch;
+    *out = false;
+    const enum ses_err err = ses_chain_get_epoch(d->client->rpc, due, &epoch, note);
+    if (err == SES_ERR_NOT_FOUND) {
+        return SES_OK;
+    }
+    SES_TRY(err);
+    SES_TRY(ses_chain_get_node(d->client->rpc, &d->receipt.node_id, &node, note));
+    const uint64_t bit = due % SES_UPTIME_WINDOW;
+    const bool observed = (node.observed[bit / 8] >> bit % 8 & 1) != 0;
+    const bool seated =
+        node.swarm_from_epoch == from || node.swarm_from_epoch > due; /* moved since */
+    *out = observed && seated && due >= from + 2;
+    return SES_OK;
+}
+
+/* After a response, what is lacking is told for each opening. */
+static bool is_missed(const struct demand *d, const struct ses_judgement *j)
+{
+    const bool lacks = d->at >= SES_OWED_MAX || (j->lacking >> d->at & 1) != 0;
+    return (j->causes & SES_CAUSE_RESPONSE) != 0 || ((j->causes & SES_CAUSE_OPENING) != 0 && lacks);
+}
+
+static enum ses_err look_back(const struct demand *d, struct ses_note *note)
 {
     const struct ses_chain_challenges *c = &d->challenges;
-    d->out->outcome = SES_CLIENT_SHOWN; /* judged, and nothing is held against it */
-    for (uint32_t i = 0; i < c->history_cnt; i++) {
+    bool judged;
+    SES_TRY(was_judged(d, &judged, note));
+    d->out->outcome = judged ? SES_CLIENT_SHOWN : SES_CLIENT_UNJUDGED;
+    for (uint32_t i = 0; judged && i < c->history_cnt; i++) {
         const struct ses_judgement *j = &c->history[i];
-        const unsigned failed = SES_CAUSE_OPENING | SES_CAUSE_RESPONSE;
-        if (j->epoch == d->out->epoch + 1 && (j->causes & failed) != 0) {
+        if (j->epoch == d->out->epoch + 1 && is_missed(d, j)) {
             d->out->outcome = SES_CLIENT_MISSED;
             d->out->slashed = j->slashed;
         }
     }
+    return SES_OK;
 }
 
 /* One look at the chain. */
@@ -133,8 +166,10 @@ static enum ses_err look(struct demand *d, struct ses_note *note)
         return SES_OK;
     }
     if (duty->epoch > out->epoch + 1) {
-        look_back(d);
-    } else if (owed < duty->owed_cnt && (duty->shown >> owed & 1) != 0) {
+        return look_back(d, note);
+    }
+    d->at = owed < duty->owed_cnt ? owed : SES_OWED_MAX;
+    if (owed < duty->owed_cnt && (duty->shown >> owed & 1) != 0) {
         out->outcome = SES_CLIENT_SHOWN;
     }
     return SES_OK;
@@ -144,15 +179,17 @@ static enum ses_err wait_outcome(struct demand *d, struct ses_note *note)
 {
     const uint64_t until_ms =
         ses_mono_ms() + WAIT_EPOCHS * d->client->params.params.epoch_seconds * 1000 + 60000;
+    enum ses_err err = SES_OK;
     while (ses_mono_ms() < until_ms) {
-        SES_TRY(look(d, note));
-        if (d->out->outcome != SES_CLIENT_DEMANDED) {
-            return SES_OK;
+        err = look(d, note);
+        const bool away = err == SES_ERR_UNREACHABLE; /* the chain may come back */
+        if ((err != SES_OK && !away) || d->out->outcome != SES_CLIENT_DEMANDED) {
+            return err;
         }
         SES_TRY(ses_client_run_for(d->client, POLL_MS));
     }
-    d->out->outcome = SES_CLIENT_UNJUDGED;
-    return SES_OK;
+    d->out->outcome = err == SES_OK ? SES_CLIENT_UNJUDGED : SES_CLIENT_DEMANDED;
+    return err;
 }
 
 /* ---- sending ---- */
@@ -209,7 +246,9 @@ static enum ses_err verdict(const struct ses_client_demanded *out, struct ses_no
         return SES_ERR_PEER;
     }
     if (out->outcome == SES_CLIENT_UNJUDGED) {
-        ses_note_set(note, "nobody judged the node in time: ask later with session node status");
+        ses_note_set(note,
+                     "the chain did not judge the node's answer: nothing is shown and nothing is "
+                     "paid. Demand the record again");
         return SES_ERR_TIMEOUT;
     }
     return SES_OK;
@@ -256,6 +295,7 @@ int ses_client_demand_paid(struct ses_client *c, const struct ses_client_demand 
     }
     d->client = c;
     d->out = out;
+    d->at = SES_OWED_MAX;
     const enum ses_err err = run(d, ask, payer, cookie, &n);
     ses_free(d);
     return ses_client_finish(c, err, &n, note);

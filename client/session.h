@@ -447,8 +447,10 @@ SES_CLIENT_API SES_CLIENT_CHECKED int ses_client_verify(struct ses_client *clien
 enum ses_client_outcome {
     SES_CLIENT_DEMANDED = 1, /* in a block; the node's answer is not due yet */
     SES_CLIENT_SHOWN,        /* it opened the record under its commitment */
-    SES_CLIENT_MISSED,       /* it did not, and lost `slashed` of its stake */
-    SES_CLIENT_UNJUDGED      /* the chain stood still, or the node was not due */
+    SES_CLIENT_MISSED,       /* it did not, and lost `slashed` of its stake (0: forgiven) */
+    /* Nothing is shown, nothing is paid: the epoch of the answer has no block, or none near its
+     * end, or the node had just got another seat, or the chain makes no progress. Demand again. */
+    SES_CLIENT_UNJUDGED
 };
 struct ses_client_demand {
     size_t size;             /* sizeof(struct ses_client_demand) */

@@ -24,6 +24,11 @@ static struct {
     bool broken_delta; /* a delta that leaves the second row out */
     unsigned registry_calls;
     unsigned delta_calls;
+    /* of a demand that is accepted in epoch 10 */
+    unsigned duty_calls;
+    bool gap; /* no block in epoch 11 */
+    struct ses_node node;
+    struct ses_judgement judgement; /* of epoch 11; causes 0: none */
 } says;
 
 static void row_of(unsigned i, struct ses_registry_row *row, struct ses_node_keys *keys,
@@ -98,7 +103,86 @@ static json_t *get_head(void *cookie, json_t *params, struct ses_rpc_error *erro
     return ses_json_head(&head);
 }
 
+/* ---- a demand ---- */
+static struct ses_receipt receipt; /* of the first node */
+
+static json_t *get_balance(void *cookie, json_t *params, struct ses_rpc_error *error)
+{
+    (void)cookie;
+    (void)params;
+    (void)error;
+    return json_pack("{s:s, s:s, s:s, s:b}", "balance", "1000000000", "nonce", "0", "pendingNonce",
+                     "0", "hasKey", false);
+}
+
+static json_t *submit_tx(void *cookie, json_t *params, struct ses_rpc_error *error)
+{
+    const struct ses_hash id = {{1}};
+    (void)cookie;
+    (void)params;
+    (void)error;
+    return json_pack("{s:o}", "txId", ses_json_hex(id.bytes, 32));
+}
+
+static json_t *get_tx(void *cookie, json_t *params, struct ses_rpc_error *error)
+{
+    (void)cookie;
+    (void)params;
+    (void)error;
+    return json_pack("{s:s}", "height", "77");
+}
+
+/* In epoch 10 it is demanded, in 11 it is owed behind another opening, in 12 it is over. */
+static json_t *get_challenges(void *cookie, json_t *params, struct ses_rpc_error *error)
+{
+    struct ses_owed owed = {.kind = SES_OWED_DEMAND};
+    struct ses_duty duty = {.node_id = receipt.node_id, .epoch = 10 + says.duty_calls++};
+    json_t *history = json_array();
+    (void)cookie;
+    (void)params;
+    (void)error;
+    memcpy(owed.key.bytes, receipt.leaf.digest.bytes, 32);
+    memcpy(owed.key.bytes + 32, receipt.leaf.id.bytes, 32);
+    if (says.duty_calls == 1) {
+        duty.demanded[duty.demanded_cnt++] = owed;
+    } else if (says.gap) {
+        duty.epoch = 12;
+    } else if (says.duty_calls == 2) {
+        duty.owed[duty.owed_cnt++] = (struct ses_owed){.kind = SES_OWED_DEMAND};
+        duty.owed[duty.owed_cnt++] = owed;
+    }
+    if (duty.epoch == 12 && says.judgement.causes != 0) {
+        json_array_append_new(history, ses_json_judgement(&says.judgement));
+    }
+    return json_pack("{s:o, s:o}", "duty", ses_json_duty(&duty), "history", history);
+}
+
+static json_t *get_epoch(void *cookie, json_t *params, struct ses_rpc_error *error)
+{
+    const struct ses_epoch epoch = {.epoch = 11, .num_swarms = 1};
+    (void)cookie;
+    (void)params;
+    if (says.gap) {
+        return ses_rpc_fail(error, SES_ERR_NOT_FOUND, "epoch 11 has no record");
+    }
+    return ses_json_epoch(&epoch);
+}
+
+static json_t *get_node(void *cookie, json_t *params, struct ses_rpc_error *error)
+{
+    (void)cookie;
+    (void)params;
+    (void)error;
+    return ses_json_node(&says.node, NULL, NULL);
+}
+
 static const struct ses_rpc_method methods[] = {
+    {.name = "sessionvm.getBalance", .fn = get_balance},
+    {.name = "sessionvm.submitTx", .fn = submit_tx},
+    {.name = "sessionvm.getTx", .fn = get_tx},
+    {.name = "sessionvm.getChallenges", .fn = get_challenges},
+    {.name = "sessionvm.getEpoch", .fn = get_epoch},
+    {.name = "sessionvm.getServiceNode", .fn = get_node},
     {.name = "sessionvm.getRegistry", .fn = get_registry},
     {.name = "sessionvm.getParams", .fn = get_params},
     {.name = "sessionvm.getHead", .fn = get_head},
@@ -221,6 +305,101 @@ static void test_cached_map(void)
     ses_client_close(c);
 }
 
+/* ---- what became of a demand ---- */
+static void sign_receipt(void)
+{
+    const struct ses_receipt_leaf leaf = {.id = {{1}},
+                                          .digest = {{2}},
+                                          .segment = {.ttl_class = 3, .hour = 500000},
+                                          .swarm_from_epoch = 4,
+                                          .admit_epoch = 9,
+                                          .time_ms = 1800000000000};
+    struct ses_node_id node_id;
+    ses_node_id_of(&node_id, &owners[0]->dsa_pk);
+    SES_ASSERT(ses_receipts_sign(&receipt, &leaf, 1, &says.chain_id, &node_id, owners[0]->dsa,
+                                 ses_random_system()) == SES_OK);
+}
+
+/* A node that stays in its seat, and that epoch 11 judged. */
+static void judged(void)
+{
+    honest();
+    sign_receipt();
+    says.node = (struct ses_node){.node_id = receipt.node_id,
+                                  .owner = owners[0]->account,
+                                  .status = SES_NODE_ACTIVE,
+                                  .prev_swarm = SES_SWARM_NONE,
+                                  .swarm_from_epoch = 4};
+    says.node.observed[11 / 8] |= 1u << 11 % 8;
+    says.judgement = (struct ses_judgement){.node_id = receipt.node_id, .epoch = 11};
+}
+
+static enum ses_err pay(void *cookie, const struct ses_identity **out)
+{
+    (void)cookie;
+    *out = owners[1];
+    return SES_OK;
+}
+
+static void demanded(enum ses_client_outcome outcome, enum ses_err want, const char *word)
+{
+    uint8_t bytes[SES_RECEIPT_BYTES_MAX];
+    struct ses_writer w;
+    struct ses_client_demanded out;
+    struct ses_client_note note;
+    struct ses_client *c = open_profile("demand");
+    ses_writer_init(&w, bytes, sizeof bytes);
+    ses_receipt_write(&w, &receipt);
+    const struct ses_client_demand ask = {
+        .size = sizeof ask, .receipts = bytes, .receipts_bytes = w.len, .wait = 1};
+    TAP_ERR(want, (enum ses_err)ses_client_demand_paid(c, &ask, pay, NULL, &out, &note));
+    TAP_EQ(outcome, out.outcome);
+    TAP_EQ(77, out.height);
+    TAP_EQ(10, out.epoch);
+    TAP_EQ(outcome == SES_CLIENT_MISSED ? says.judgement.slashed : 0, out.slashed);
+    if (!TAP_OK(strstr(note.text, word) != NULL)) {
+        printf("#   note: %s\n", note.text);
+    }
+    ses_client_close(c);
+}
+
+static void test_demand_is_shown(void)
+{
+    judged();
+    demanded(SES_CLIENT_SHOWN, SES_OK, "");
+    judged();
+    says.judgement.causes = SES_CAUSE_OPENING; /* of something else */
+    says.judgement.lacking = 1u << 0;
+    says.judgement.slashed = 500;
+    demanded(SES_CLIENT_SHOWN, SES_OK, "");
+}
+
+static void test_demand_is_missed(void)
+{
+    judged();
+    says.judgement.causes = SES_CAUSE_OPENING;
+    says.judgement.lacking = 1u << 1;
+    says.judgement.slashed = 500;
+    demanded(SES_CLIENT_MISSED, SES_ERR_PEER, "did not show");
+    judged();
+    says.judgement.causes = SES_CAUSE_RESPONSE;
+    demanded(SES_CLIENT_MISSED, SES_ERR_PEER, "did not show");
+}
+
+/* Nothing stands against the node, and that means nothing. */
+static void test_demand_is_not_judged(void)
+{
+    judged();
+    memset(says.node.observed, 0, sizeof says.node.observed); /* the chain stood still */
+    demanded(SES_CLIENT_UNJUDGED, SES_ERR_TIMEOUT, "Demand the record again");
+    judged();
+    says.gap = true; /* the bit is of another epoch, a week ago */
+    demanded(SES_CLIENT_UNJUDGED, SES_ERR_TIMEOUT, "Demand the record again");
+    judged();
+    says.node.swarm_from_epoch = 11;
+    demanded(SES_CLIENT_UNJUDGED, SES_ERR_TIMEOUT, "Demand the record again");
+}
+
 int main(void)
 {
     const struct ses_rpc_server_params params = {.listen = "127.0.0.1:0", .methods = methods};
@@ -238,6 +417,9 @@ int main(void)
     TAP_RUN(test_old_registry);
     TAP_RUN(test_delta_falls_back);
     TAP_RUN(test_cached_map);
+    TAP_RUN(test_demand_is_shown);
+    TAP_RUN(test_demand_is_missed);
+    TAP_RUN(test_demand_is_not_judged);
     ses_rpc_server_free(server);
     for (unsigned i = 0; i < NODES; i++) {
         ses_identity_free(owners[i]);
