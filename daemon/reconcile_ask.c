@@ -527,6 +527,22 @@ static enum ses_err give(struct reconcile *r, const struct ses_sync_place *at,
     return reconcile_list_add(&r->gives, &place, name);
 }
 
+/* The other side has a tombstone in the leaf's place: it knows the record as deleted. Where the
+ * record is missing for an older snapshot, that side asks for it. */
+static bool deleted_there(const struct reconcile *r, const struct ses_sync_group *there,
+                          const struct ses_leaf *leaf)
+{
+    struct ses_leaf tomb = *leaf;
+    tomb.kind = SES_RECORD_TOMBSTONE;
+    tomb.size = 0;
+    const uint64_t name = ses_sync_leaf_short(&r->p.nonce, &tomb);
+    bool found = false;
+    for (unsigned k = 0; k < there->cnt; k++) {
+        found |= there->shorts[k] == name;
+    }
+    return found;
+}
+
 static enum ses_err compare_heard(struct reconcile *r, const struct heard *h,
                                   const struct ses_leaf *leaves, size_t cnt)
 {
@@ -547,7 +563,7 @@ static enum ses_err compare_heard(struct reconcile *r, const struct heard *h,
             known[k] = known[k] || g->shorts[k] == name;
             both = both || g->shorts[k] == name;
         }
-        if (!both) {
+        if (!both && !deleted_there(r, g, leaf)) {
             SES_TRY(give(r, &g->place, leaf, name));
         }
     }

@@ -2,7 +2,8 @@
 #include <string.h>
 
 #include "base/tap.h"
-#include "daemon/test_post.h"
+#include "daemon/daemon_internal.h"
+#include "daemon/test_crop.h"
 
 /* Bob and what strangers wrote to him. */
 struct scene {
@@ -459,6 +460,32 @@ static void test_leaves_again_and_again(void)
     scene_free(&s);
 }
 
+/* Whoever left the swarm before a delete knows nothing of it: what the others know as deleted they
+ * do not lack, so it is neither offered to them nor kept for them. */
+static void test_deleted_after_leaving(void)
+{
+    struct scene s;
+    struct statement st;
+    struct post_answer a;
+    scene_new(&s, 8, 2);
+    for (unsigned i = 0; i < 3; i++) {
+        scene_send(&s, i, 2);
+    }
+    world_run(s.w, 10000);
+    move(s.w, 0, 1);
+    next_epoch(s.w);
+    TAP_OK(post_at(s.w, 0, &s.posts[0]));
+    statement_make(&st, &s, 1, world_unix_ms(s.w));
+    statement_send(&s, 2, &st, &a);
+    TAP_MUST(a.ok && a.stored.state == SES_STORED);
+    next_epoch(s.w);
+    world_run(s.w, 600000);
+    TAP_EQ(3, stats(s.w, 0)->foreign_dropped);
+    TAP_OK(!post_at(s.w, 0, &s.posts[1]));
+    TAP_OK(post_at(s.w, 4, &s.posts[1]));
+    scene_free(&s);
+}
+
 int main(void)
 {
     TAP_MUST(ses_crypto_init() == SES_OK);
@@ -473,5 +500,6 @@ int main(void)
     TAP_RUN(test_large);
     TAP_RUN(test_many_leaves);
     TAP_RUN(test_leaves_again_and_again);
+    TAP_RUN(test_deleted_after_leaving);
     return tap_done();
 }

@@ -78,6 +78,7 @@ static void test_tombstones(void)
     TAP_OK(!kit_same(&a, &b));
     kit_run(&a, &b, &everything, false, &cost);
     TAP_EQ(1, cost.fetched);
+    TAP_EQ(0, cost.offered); /* it was deleted there */
     TAP_OK(kit_same(&a, &b));
     kit_side_free(&a);
     kit_side_free(&b);
