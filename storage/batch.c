@@ -110,6 +110,7 @@ static void finish_op(struct ses_store *store, struct ses_batch *batch, struct s
         finish_again(store, batch, op);
         return;
     }
+    ses_put_written(store, op);
     if (batch->refused || batch->err != SES_OK) {
         ses_put_cancel(store, op->entry);
         ses_put_op_fail(store, op, batch->refused ? SES_ERR_DISK_LOW : SES_ERR_IO);

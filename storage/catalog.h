@@ -38,6 +38,7 @@ struct ses_inbox {
     uint64_t bytes; /* of log, reserved ones included */
     uint64_t stranger_bytes;
     uint32_t entry_cnt; /* reserved ones included */
+    uint32_t deleting;  /* statements that are written: what they free is not free yet */
     bool foreign;       /* not of the seat */
 };
 struct ses_box {

@@ -166,6 +166,8 @@ enum ses_err ses_index_begin(struct ses_index *index)
 enum ses_err ses_index_commit(struct ses_index *index)
 {
     SES_ASSERT(index->in_transaction);
+    /* SQLite ends the transaction by itself where one statement finds no room */
+    SES_REQUIRE(sqlite3_get_autocommit(index->db) == 0, SES_ERR_NO_SPACE);
     SES_TRY(ses_db_run(index->commit));
     index->in_transaction = false;
     if (index->sync) {

@@ -213,6 +213,18 @@ enum ses_err ses_lane_insert(struct ses_lane *lane, const struct ses_index_row *
                          insert(lane, row, segment_end));
 }
 
+bool ses_lane_behind(const struct ses_lane *lane, const struct ses_segment *segment)
+{
+    for (size_t i = 0; i < SES_LANE_INDEXES; i++) {
+        const struct ses_index *index = lane->indexes[i];
+        if (index != NULL && index->ttl_class == segment->ttl_class &&
+            index->day == ses_day_of(segment)) {
+            return index->db == NULL;
+        }
+    }
+    return false;
+}
+
 enum ses_err ses_lane_commit(struct ses_lane *lane)
 {
     for (size_t i = 0; i < SES_LANE_INDEXES; i++) {

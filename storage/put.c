@@ -98,7 +98,7 @@ static enum ses_err owe(struct ses_store *store, struct ses_op *op, struct ses_e
         return err;
     }
     e->flags |= SES_FLAG_ENTRY;
-    t->task = (struct ses_task){.run = write_debt, .done = debt_written};
+    t->task = (struct ses_task){.kept = &op->ids.segment, .run = write_debt, .done = debt_written};
     t->op = op;
     t->seq = e->seq;
     t->flags = e->flags;
@@ -176,27 +176,43 @@ static uint64_t freed_bytes(const struct ses_store *store, const struct ses_put 
     return bytes;
 }
 
+static bool has_room(uint64_t quota, uint64_t used, uint64_t cost)
+{
+    return used <= quota && cost <= quota - used;
+}
+
 /* Counted at entry only, but over everything held for the inbox: what other members let in has
- * used its quota there. What frees more than it takes always enters. */
+ * used its quota there. What frees more than it takes always enters, but nothing is freed twice:
+ * above the quota one statement waits for the other. */
 static enum ses_err check_quota(const struct ses_store *store, const struct ses_put *put)
 {
     const uint64_t quota = store->p.inbox_quota_bytes;
     const uint64_t cost = ses_record_cost(put->record.payload_bytes);
-    uint64_t used = 0;
-    uint64_t strangers = 0;
+    static const struct ses_inbox none = {.bytes = 0};
+    const struct ses_inbox *inbox = &none;
     uint32_t at;
     if (ses_catalog_find_inbox(&store->catalog, &put->ids->digest, &at)) {
-        used = ses_catalog_inbox(&store->catalog, at)->bytes;
-        strangers = ses_catalog_inbox(&store->catalog, at)->stranger_bytes;
+        inbox = ses_catalog_inbox(&store->catalog, at);
     }
-    if (put->target_cnt > 0 && freed_bytes(store, put) >= cost) {
-        return SES_OK;
+    if (!has_room(quota, inbox->bytes, cost)) {
+        SES_REQUIRE(put->target_cnt > 0 && freed_bytes(store, put) >= cost, SES_ERR_QUOTA);
+        return inbox->deleting == 0 ? SES_OK : SES_ERR_FULL;
     }
-    SES_REQUIRE(used <= quota && cost <= quota - used, SES_ERR_QUOTA);
-    if (put->stranger) {
-        SES_REQUIRE(strangers <= quota / 4 && cost <= quota / 4 - strangers, SES_ERR_STRANGERS);
-    }
+    SES_REQUIRE(!put->stranger || has_room(quota / 4, inbox->stranger_bytes, cost),
+                SES_ERR_STRANGERS);
     return SES_OK;
+}
+
+/* A statement that is written, or was. */
+static struct ses_inbox *inbox_of(const struct ses_store *store, const struct ses_op *op)
+{
+    const struct ses_catalog *c = &store->catalog;
+    return ses_catalog_inbox(c, ses_catalog_box(c, ses_catalog_entry(c, op->entry)->box)->inbox);
+}
+
+void ses_put_written(struct ses_store *store, const struct ses_op *op)
+{
+    inbox_of(store, op)->deleting -= op->target_cnt > 0 ? 1 : 0;
 }
 
 static uint8_t flags_of(const struct ses_put *put)
@@ -255,6 +271,7 @@ static enum ses_err put_new(struct ses_store *store, struct ses_op *op, const st
     SES_TRY(ses_put_targets(store, op, put));
     SES_TRY(reserve(store, put, &op->entry));
     ses_catalog_entry(&store->catalog, op->entry)->link = op->self;
+    inbox_of(store, op)->deleting += op->target_cnt > 0 ? 1 : 0;
     enqueue(store, op);
     return SES_OK;
 }
@@ -276,7 +293,9 @@ static bool wanted_again(const struct ses_store *store, const struct ses_op *op,
 static enum ses_err put_again(struct ses_store *store, struct ses_op *op, const struct ses_put *put)
 {
     struct ses_entry *e = ses_catalog_entry(&store->catalog, op->entry);
-    SES_REQUIRE((e->flags & SES_FLAG_BUSY) == 0, SES_ERR_FULL);
+    SES_REQUIRE((e->flags & SES_FLAG_BUSY) == 0 &&
+                    !ses_catalog_seg(&store->catalog, e->segment)->unlinking,
+                SES_ERR_FULL);
     SES_TRY(check_space(store, put));
     SES_TRY(copy_record(op, &put->record));
     op->again = true;
@@ -306,6 +325,7 @@ void ses_put_take_back(struct ses_store *store, struct ses_op *op)
         ses_catalog_seg(&store->catalog, e->segment)->reserved--;
         e->flags &= (uint8_t)~SES_FLAG_BUSY;
     } else {
+        ses_put_written(store, op);
         ses_put_cancel(store, op->entry);
     }
 }
@@ -384,7 +404,8 @@ static enum ses_err admit_earlier(struct ses_store *store, struct ses_op *op,
     SES_TRY(ses_put_targets(store, op, put));
     struct admit_task *t = ses_alloc(1, sizeof *t);
     SES_REQUIRE(t != NULL, SES_ERR_MEMORY);
-    t->task = (struct ses_task){.run = write_admission, .done = admission_written};
+    t->task = (struct ses_task){
+        .kept = &op->ids.segment, .run = write_admission, .done = admission_written};
     t->store = store;
     t->op = op;
     t->row = (struct ses_index_row){.seq = e->seq,

@@ -74,6 +74,7 @@ struct ses_lane;
 struct ses_task {
     struct ses_task *next;
     enum ses_err err;
+    const struct ses_segment *kept; /* whose index must keep what is written; NULL: none must */
     enum ses_err (*run)(struct ses_task *task, struct ses_lane *lane);
     void (*done)(struct ses_task *task, struct ses_store *store);
 };
@@ -127,6 +128,8 @@ void ses_lane_drop_index(struct ses_lane *lane, uint8_t ttl_class, uint32_t day)
 SES_CHECKED enum ses_err ses_lane_insert(struct ses_lane *lane, const struct ses_index_row *row,
                                          uint64_t segment_end);
 SES_CHECKED enum ses_err ses_lane_commit(struct ses_lane *lane);
+/* Its index fell behind: what was written into it since the last commit is in no index. */
+bool ses_lane_behind(const struct ses_lane *lane, const struct ses_segment *segment);
 void ses_segment_path(char out[48], const struct ses_segment *segment);
 
 /* Promises waiting for a signature, and the one being made. */
@@ -206,6 +209,8 @@ void ses_sign_push(struct ses_store *store, struct ses_op *op);
 SES_CHECKED enum ses_err ses_put_known(struct ses_store *store, struct ses_op *op);
 /* Takes a reserved entry back. */
 void ses_put_cancel(struct ses_store *store, uint32_t entry);
+/* A new record is durable, or was refused by the disk; its entry is still there. */
+void ses_put_written(struct ses_store *store, const struct ses_op *op);
 /* Undoes what ses_store_put did for an op of the queue. */
 void ses_put_take_back(struct ses_store *store, struct ses_op *op);
 /* Calls back with `err` and frees `op` and its followers. */

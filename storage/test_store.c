@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "storage/storage_internal.h"
 #include "storage/test_kit.h"
 
 static struct kit kit;
@@ -406,6 +407,50 @@ static void test_expiry(void)
     end();
 }
 
+/* No page more for the databases that are open. */
+static void stop_growth(void)
+{
+    for (uint32_t i = 0; i < SES_LANE_INDEXES; i++) {
+        const struct ses_index *index = kit.store->lane.indexes[i];
+        SES_ASSERT(index == NULL || sqlite3_exec(index->db, "PRAGMA max_page_count = 1", NULL, NULL,
+                                                 NULL) == SQLITE_OK);
+    }
+}
+
+/* Receipts that find no room take the whole batch out of the index: what was put with them is
+ * indexed at the next start, and what would stand there only is refused. */
+static void test_index_without_room(void)
+{
+    begin();
+    struct kit_record records[2];
+    struct kit_put puts[3];
+    for (uint64_t n = 0; n < 2; n++) {
+        const struct kit_spec spec = spec_of(n, 1);
+        kit_record(&records[n], &spec);
+    }
+    kit_put_start(&kit, &puts[0], &records[0], KIT_REPLICA);
+    TAP_OK(test_loop_run(kit.loop, &puts[0].done));
+    stop_growth();
+    kit_put_start(&kit, &puts[1], &records[0], KIT_ENTRY); /* a debt, which stands in no log */
+    kit_put_start(&kit, &puts[2], &records[1], KIT_REPLICA);
+    for (uint32_t i = 0; i < 100; i++) {
+        struct ses_receipt receipt = puts[0].result.receipt;
+        ses_random_fill(tap_random(), receipt.node_id.bytes, sizeof receipt.node_id.bytes);
+        ses_random_fill(tap_random(), receipt.signature.bytes, sizeof receipt.signature.bytes);
+        ses_store_keep_receipt(kit.store, &receipt);
+    }
+    TAP_OK(test_loop_run(kit.loop, NULL));
+    TAP_EQ(0, kit.fatal_cnt);
+    TAP_ERR(SES_ERR_DISK_LOW, puts[1].err);
+    TAP_ERR(SES_OK, puts[2].err);
+    reopen();
+    kit_read(&kit, &box, 1, 0, NULL, 10, 1 << 20);
+    TAP_EQ(2, box.cnt);
+    kit_record_free(&records[0]);
+    kit_record_free(&records[1]);
+    end();
+}
+
 static struct {
     uint32_t cnt;
     struct ses_hash ids[100];
@@ -658,6 +703,7 @@ int main(void)
     TAP_RUN(test_get);
     TAP_RUN(test_quota);
     TAP_RUN(test_quota_counts_what_is_in_flight);
+    TAP_RUN(test_index_without_room);
     TAP_RUN(test_expiry);
     TAP_RUN(test_pending);
     TAP_RUN(test_receipts);

@@ -575,6 +575,45 @@ static void test_message_after_its_delete(void)
     free_deletes();
 }
 
+/* Statements over the same message, before one of them is written: it makes room for one. */
+static void test_frees_once(void)
+{
+    static struct kit_put puts[STATEMENTS];
+    begin();
+    kit_close(&kit);
+    make_deletes();
+    kit.params.inbox_quota_bytes = 20000;
+    TAP_ERR(SES_OK, kit_open(&kit));
+    struct kit_record big[2];
+    for (uint32_t n = 0; n < 2; n++) {
+        owner_record(&big[n], &owner, 50 + n, KIT_NOW_MS, 3, 9000);
+        kit_put_start(&kit, &puts[n], &big[n], KIT_ENTRY);
+    }
+    TAP_OK(test_loop_run(kit.loop, &puts[1].done));
+    uint32_t entered = 0;
+    for (uint32_t n = 0; n < STATEMENTS; n++) {
+        struct statement s;
+        statement_make(&s, &kit, &owner, big, 1, KIT_NOW_MS + 1000 * (n + 1));
+        kit_put_start_as(&kit, &puts[n], &s.record, s.targets, s.target_cnt, KIT_ENTRY);
+        TAP_OK(n == 0 || puts[n].err == SES_ERR_FULL);
+        entered += puts[n].err == SES_OK;
+        statement_free(&s);
+    }
+    TAP_EQ(1, entered);
+    TAP_OK(test_loop_run(kit.loop, &puts[0].done));
+    TAP_ERR(SES_OK, puts[0].err);
+    struct statement s; /* and then another */
+    statement_make(&s, &kit, &owner, big + 1, 1, KIT_NOW_MS + 9000);
+    kit_put_start_as(&kit, &puts[1], &s.record, s.targets, s.target_cnt, KIT_ENTRY);
+    TAP_OK(test_loop_run(kit.loop, &puts[1].done));
+    TAP_ERR(SES_OK, puts[1].err);
+    statement_free(&s);
+    kit_record_free(&big[0]);
+    kit_record_free(&big[1]);
+    end();
+    free_deletes();
+}
+
 static void test_delete_frees_quota(void)
 {
     struct kit_put put;
@@ -678,6 +717,7 @@ int main(void)
     TAP_RUN(test_delete_later);
     TAP_RUN(test_message_after_its_delete);
     TAP_RUN(test_delete_frees_quota);
+    TAP_RUN(test_frees_once);
     TAP_RUN(test_deletion_limits);
     TAP_RUN(test_vouched_epochs);
     return tap_done();

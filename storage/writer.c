@@ -196,6 +196,17 @@ static enum ses_err run_tasks(struct ses_batch *batch)
     return SES_OK;
 }
 
+/* What stands in no log is not done unless its index has it. */
+static void check_kept(struct ses_batch *batch)
+{
+    for (struct ses_task *task = batch->tasks; task != NULL; task = task->next) {
+        if (task->err == SES_OK && task->kept != NULL &&
+            ses_lane_behind(&batch->store->lane, task->kept)) {
+            task->err = SES_ERR_NO_SPACE;
+        }
+    }
+}
+
 static enum ses_err run(struct ses_batch *batch)
 {
     batch->what = "writing a log";
@@ -211,6 +222,7 @@ static enum ses_err run(struct ses_batch *batch)
     }
     SES_TRY(run_tasks(batch));
     SES_TRY(ses_lane_commit(&batch->store->lane));
+    check_kept(batch);
     batch->what = "asking for free space";
     const struct ses_disk *disk = batch->store->lane.disk;
     return disk->space(disk->ctx, &batch->free_bytes);
