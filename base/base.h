@@ -4,6 +4,7 @@
  *   bytes.h   reader and writer with sticky errors, growing buffer
  *   text.h    hex, base58
  *   sys.h     memory, clock, randomness, event loop and log as values that are handed in
+ *   file.h    whole files
  *   config.h  key = value files, environment and options in one table
  *   tap.h     test harness (tests only; not included here)
  *
@@ -15,6 +16,7 @@
 #include "base/bytes.h"
 #include "base/config.h"
 #include "base/err.h"
+#include "base/file.h"
 #include "base/mutant.h"
 #include "base/sys.h"
 #include "base/text.h"

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/bytes.h"
+#include "base/file.h"
 #include "base/sys.h"
 
 #define FILE_BYTES_MAX (1u << 20)
@@ -192,37 +192,16 @@ enum ses_err ses_config_read_text(struct ses_config *c, const char *where, const
     return err;
 }
 
-static enum ses_err read_all(FILE *file, struct ses_buf *text)
-{
-    size_t got = 1;
-    while (got > 0 && text->len <= FILE_BYTES_MAX) {
-        SES_TRY(ses_buf_reserve(text, 4096));
-        got = fread(text->bytes + text->len, 1, 4096, file);
-        text->len += got;
-    }
-    SES_REQUIRE(!ferror(file), SES_ERR_IO);
-    return text->len > FILE_BYTES_MAX ? SES_ERR_TOO_LARGE : SES_OK;
-}
-
 enum ses_err ses_config_read_file(struct ses_config *c, const char *path, struct ses_note *note)
 {
-    FILE *file = fopen(path, "rb");
-    if (file == NULL) {
-        const int cause = errno;
-        ses_note_set(note, "cannot open the configuration file %.200s: %s", path, strerror(cause));
-        return cause == ENOENT   ? SES_ERR_NOT_FOUND
-               : cause == EACCES ? SES_ERR_PERMISSION
-                                 : SES_ERR_IO;
-    }
     struct ses_buf text = {0};
-    enum ses_err err = read_all(file, &text);
+    struct ses_note why = {0};
+    enum ses_err err = ses_file_read(path, FILE_BYTES_MAX, &text, &why);
     if (err != SES_OK) {
-        ses_note_set(note, "cannot read the configuration file %.200s: %s", path,
-                     err == SES_ERR_TOO_LARGE ? "it is larger than 1 MiB" : ses_err_text(err));
-    } else {
-        err = ses_config_read_text(c, path, (const char *)text.bytes, text.len, note);
+        ses_note_set(note, "the configuration file: %.350s", why.text);
+        return err;
     }
-    fclose(file);
+    err = ses_config_read_text(c, path, (const char *)text.bytes, text.len, note);
     ses_buf_free(&text);
     return err;
 }

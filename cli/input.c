@@ -10,131 +10,45 @@
 
 #define PASSPHRASE_MAX 1024u
 
-static enum ses_err read_fd(int fd, size_t max, struct ses_buf *out)
-{
-    for (;;) {
-        SES_TRY(ses_buf_reserve(out, 65536));
-        const ssize_t got = read(fd, out->bytes + out->len, 65536);
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        SES_REQUIRE(got >= 0, SES_ERR_IO);
-        if (got == 0) {
-            return SES_OK;
-        }
-        out->len += (size_t)got;
-        SES_REQUIRE(out->len <= max, SES_ERR_TOO_LARGE);
-    }
-}
-
 enum ses_err cli_read_file(struct cli *cli, const char *path, size_t max, struct ses_buf *out)
 {
-    const bool standard = strcmp(path, "-") == 0;
-    const int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        const enum ses_err err = errno == ENOENT ? SES_ERR_NOT_FOUND : SES_ERR_IO;
-        return cli_fail(cli, err, "cannot open %.200s: %s", path, strerror(errno));
-    }
-    const enum ses_err err = read_fd(fd, max, out);
-    const int why = errno;
-    if (!standard) {
-        close(fd);
-    }
-    if (err == SES_ERR_TOO_LARGE) {
-        return cli_fail(cli, err, "%.200s is larger than the %zu bytes that are allowed here", path,
-                        max);
-    }
-    return err == SES_OK ? SES_OK
-                         : cli_fail(cli, err, "cannot read %.200s: %s", path, strerror(why));
-}
-
-static enum ses_err write_fd(int fd, const uint8_t *bytes, size_t len)
-{
-    while (len > 0) {
-        const ssize_t put = write(fd, bytes, len);
-        if (put < 0 && errno == EINTR) {
-            continue;
-        }
-        SES_REQUIRE(put > 0, errno == ENOSPC ? SES_ERR_NO_SPACE : SES_ERR_IO);
-        bytes += put;
-        len -= (size_t)put;
-    }
-    return SES_OK;
-}
-
-/* A file of its own with a name that nobody can have taken before, in a folder that others may
- * write to; *path, which ends with XXXXXX, is that name. */
-static enum ses_err write_new(char *path, const void *bytes, size_t len, unsigned mode)
-{
-    const int fd = mkostemp(path, O_CLOEXEC);
-    SES_REQUIRE(fd >= 0, errno == EACCES ? SES_ERR_PERMISSION : SES_ERR_IO);
-    const mode_t mask = umask(077);
-    (void)umask(mask);
-    enum ses_err err = write_fd(fd, bytes, len);
-    if (err == SES_OK && (fchmod(fd, (mode_t)mode & ~mask) != 0 || fsync(fd) != 0)) {
-        err = SES_ERR_IO;
-    }
-    if (close(fd) != 0 && err == SES_OK) {
-        err = SES_ERR_IO;
-    }
-    return err;
-}
-
-/* The new name is as durable as the bytes: what was received does not come again. */
-static enum ses_err sync_folder(const char *path)
-{
-    char folder[4096];
-    const char *slash = strrchr(path, '/');
-    const size_t len = slash == NULL ? 0 : (size_t)(slash - path) + 1;
-    SES_REQUIRE(len < sizeof folder, SES_ERR_TOO_LARGE);
-    memcpy(folder, path, len);
-    folder[len] = 0;
-    const int fd = open(len > 0 ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    SES_REQUIRE(fd >= 0, errno == EACCES ? SES_OK : SES_ERR_IO); /* may write, may not read */
-    const bool ok = fsync(fd) == 0 || errno == EINVAL;           /* some file systems cannot */
-    close(fd);
-    return ok ? SES_OK : SES_ERR_IO;
+    struct ses_note note = {0};
+    const enum ses_err err = ses_input_read(path, max, out, &note);
+    return err == SES_OK ? SES_OK : cli_fail(cli, err, "%s", note.text);
 }
 
 /* A device or a pipe is written to: it must not be replaced by a file. */
-static enum ses_err write_special(struct cli *cli, const char *path, const void *bytes, size_t len)
+static enum ses_err write_special(const char *path, const void *bytes, size_t len,
+                                  struct ses_note *note)
 {
     const int fd = open(path, O_WRONLY | O_CLOEXEC);
-    const enum ses_err err = fd < 0 ? SES_ERR_IO : write_fd(fd, bytes, len);
-    const int why = errno;
-    if (fd >= 0) {
-        close(fd);
+    if (fd < 0) {
+        return ses_errno_note(note, errno, "open", path);
     }
-    return err == SES_OK ? SES_OK
-                         : cli_fail(cli, err, "cannot write %.200s: %s", path, strerror(why));
+    const enum ses_err err = ses_fd_write(fd, bytes, len, path, note);
+    (void)close(fd);
+    return err;
+}
+
+static enum ses_err write_to(const char *path, const void *bytes, size_t len, unsigned mode,
+                             struct ses_note *note)
+{
+    struct stat old;
+    if (strcmp(path, "-") == 0) {
+        return ses_fd_write(STDOUT_FILENO, bytes, len, path, note);
+    }
+    if (stat(path, &old) == 0 && !S_ISREG(old.st_mode) && !S_ISDIR(old.st_mode)) {
+        return write_special(path, bytes, len, note);
+    }
+    return ses_file_write(path, bytes, len, mode, note);
 }
 
 enum ses_err cli_write_file(struct cli *cli, const char *path, const void *bytes, size_t len,
                             unsigned mode)
 {
-    if (strcmp(path, "-") == 0) {
-        return write_fd(STDOUT_FILENO, bytes, len);
-    }
-    struct stat old;
-    if (stat(path, &old) == 0 && !S_ISREG(old.st_mode) && !S_ISDIR(old.st_mode)) {
-        return write_special(cli, path, bytes, len);
-    }
-    char partial[4096];
-    const int n = snprintf(partial, sizeof partial, "%s.partial-XXXXXX", path);
-    if (n < 0 || (size_t)n >= sizeof partial) {
-        return cli_fail(cli, SES_ERR_INVALID, "the path %.100s... is too long", path);
-    }
-    enum ses_err err = write_new(partial, bytes, len, mode);
-    if (err == SES_OK && rename(partial, path) != 0) {
-        err = SES_ERR_IO;
-    }
-    if (err != SES_OK) {
-        const int why = errno;
-        unlink(partial);
-        return cli_fail(cli, err, "cannot write %.200s: %s", path, strerror(why));
-    }
-    err = sync_folder(path);
-    return err == SES_OK ? SES_OK : cli_fail(cli, err, "cannot make %.200s durable", path);
+    struct ses_note note = {0};
+    const enum ses_err err = write_to(path, bytes, len, mode, &note);
+    return err == SES_OK ? SES_OK : cli_fail(cli, err, "%s", note.text);
 }
 
 const char *cli_file_name(const char *path)
@@ -157,7 +71,7 @@ static enum ses_err read_line_hidden(struct cli *cli, const char *prompt, char *
     const bool quiet = tcgetattr(tty, &before) == 0;
     struct termios now = before;
     now.c_lflag &= ~(tcflag_t)ECHO;
-    enum ses_err err = write_fd(tty, (const uint8_t *)prompt, strlen(prompt));
+    enum ses_err err = ses_fd_write(tty, prompt, strlen(prompt), "/dev/tty", NULL);
     if (quiet) {
         tcsetattr(tty, TCSAFLUSH, &now);
     }
@@ -170,7 +84,7 @@ static enum ses_err read_line_hidden(struct cli *cli, const char *prompt, char *
     if (quiet) {
         tcsetattr(tty, TCSAFLUSH, &before);
     }
-    err = err == SES_OK ? write_fd(tty, (const uint8_t *)"\n", 1) : err;
+    err = err == SES_OK ? ses_fd_write(tty, "\n", 1, "/dev/tty", NULL) : err;
     close(tty);
     return err;
 }

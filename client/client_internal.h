@@ -16,11 +16,7 @@
 #define SES_CLIENT_CARD_AGE_MS 604800000u
 #define SES_CLIENT_CLOCK_AHEAD_S 70u /* a head further in our future: our clock is behind */
 
-/* ---- files.c: everything on disk is written whole, synced and renamed, mode 0600 ---- */
-SES_CHECKED enum ses_err ses_file_read(const char *path, size_t max, struct ses_buf *out,
-                                       struct ses_note *note);
-SES_CHECKED enum ses_err ses_file_write(const char *path, const void *bytes, size_t len,
-                                        struct ses_note *note);
+/* ---- files.c: everything on disk is of mode 0600 ---- */
 /* With magic and checksum around the bytes: ERR_CHECKSUM, ERR_VERSION name the file. */
 SES_CHECKED enum ses_err ses_file_save(const char *path, const char magic[8],
                                        const struct ses_buf *body, struct ses_note *note);
@@ -36,11 +32,8 @@ void ses_dir_sweep(const char *path, uint64_t now_ms);
 SES_CHECKED enum ses_err ses_lock_take(const char *path, int *fd, struct ses_note *note);
 void ses_lock_drop(int fd);
 /* base "/" name into `out`; ERR_TOO_LARGE. */
-#define SES_PATH_MAX 4096u
 SES_CHECKED enum ses_err ses_path_join(char out[SES_PATH_MAX], const char *base, const char *name,
                                        struct ses_note *note);
-/* The error of errno, with a note naming path and deed. */
-enum ses_err ses_errno_note(struct ses_note *note, int error, const char *deed, const char *path);
 
 /* ---- state.c: <profile>/state ---- */
 struct ses_profile_state {

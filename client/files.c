@@ -1,6 +1,4 @@
-/* Files of a profile. A file is written whole to a temporary name, synced and renamed over the old
- * one, and the folder is synced: after a crash it is the old one or the new one, never a mixture.
- */
+/* Files of a profile: with magic and checksum, and the locks among processes. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -11,32 +9,8 @@
 
 #include "client/client_internal.h"
 
-#define TEMP_MARK ".tmp-"
 #define TEMP_KEEP_MS 3600000u
 #define HEAD_BYTES 40u /* magic 8, BLAKE3 of the body 32 */
-
-enum ses_err ses_errno_note(struct ses_note *note, int error, const char *deed, const char *path)
-{
-    ses_note_set(note, "cannot %s %s: %s", deed, path, strerror(error));
-    switch (error) {
-    case ENOENT:
-    case ENOTDIR:
-        return SES_ERR_NOT_FOUND;
-    case EACCES:
-    case EPERM:
-    case EROFS:
-        return SES_ERR_PERMISSION;
-    case ENOSPC:
-    case EDQUOT:
-        return SES_ERR_NO_SPACE;
-    case EEXIST:
-        return SES_ERR_EXISTS;
-    case ENOMEM:
-        return SES_ERR_MEMORY;
-    default:
-        return SES_ERR_IO;
-    }
-}
 
 enum ses_err ses_path_join(char out[SES_PATH_MAX], const char *base, const char *name,
                            struct ses_note *note)
@@ -47,101 +21,6 @@ enum ses_err ses_path_join(char out[SES_PATH_MAX], const char *base, const char 
         return SES_ERR_TOO_LARGE;
     }
     return SES_OK;
-}
-
-static enum ses_err read_all(int fd, size_t max, struct ses_buf *out, const char *path,
-                             struct ses_note *note)
-{
-    for (;;) {
-        if (out->len > max) {
-            ses_note_set(note, "%s is larger than %zu bytes: not one of our files", path, max);
-            return SES_ERR_TOO_LARGE;
-        }
-        SES_TRY(ses_buf_reserve(out, 65536));
-        const ssize_t got = read(fd, out->bytes + out->len, 65536);
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got < 0) {
-            return ses_errno_note(note, errno, "read", path);
-        }
-        if (got == 0) {
-            return SES_OK;
-        }
-        out->len += (size_t)got;
-    }
-}
-
-enum ses_err ses_file_read(const char *path, size_t max, struct ses_buf *out, struct ses_note *note)
-{
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return ses_errno_note(note, errno, "open", path);
-    }
-    const enum ses_err err = read_all(fd, max, out, path, note);
-    (void)close(fd); /* only read */
-    return err;
-}
-
-static enum ses_err write_all(int fd, const uint8_t *bytes, size_t len, const char *path,
-                              struct ses_note *note)
-{
-    while (len > 0) {
-        const ssize_t done = write(fd, bytes, len);
-        if (done < 0 && errno == EINTR) {
-            continue;
-        }
-        if (done < 0) {
-            return ses_errno_note(note, errno, "write", path);
-        }
-        bytes += done;
-        len -= (size_t)done;
-    }
-    if (fsync(fd) != 0) {
-        return ses_errno_note(note, errno, "sync", path);
-    }
-    return SES_OK;
-}
-
-static enum ses_err sync_folder(const char *path, struct ses_note *note)
-{
-    char folder[SES_PATH_MAX];
-    const char *slash = strrchr(path, '/');
-    const size_t len = slash == NULL ? 0 : (size_t)(slash - path);
-    SES_REQUIRE(len < sizeof folder, SES_ERR_TOO_LARGE);
-    memcpy(folder, path, len);
-    folder[len] = 0;
-    const char *name = slash == NULL ? "." : (len == 0 ? "/" : folder);
-    const int fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
-        return ses_errno_note(note, errno, "open", name);
-    }
-    const int failed = fsync(fd) != 0 ? errno : 0;
-    (void)close(fd);
-    return failed != 0 ? ses_errno_note(note, failed, "sync", name) : SES_OK;
-}
-
-enum ses_err ses_file_write(const char *path, const void *bytes, size_t len, struct ses_note *note)
-{
-    char temp[SES_PATH_MAX];
-    const int temp_len = snprintf(temp, sizeof temp, "%s" TEMP_MARK "XXXXXX", path);
-    SES_REQUIRE(temp_len > 0 && (size_t)temp_len < sizeof temp, SES_ERR_TOO_LARGE);
-    const int fd = mkostemp(temp, O_CLOEXEC); /* mode 0600 */
-    if (fd < 0) {
-        return ses_errno_note(note, errno, "create a file beside", path);
-    }
-    enum ses_err err = write_all(fd, bytes, len, path, note);
-    if (close(fd) != 0 && err == SES_OK) {
-        err = ses_errno_note(note, errno, "close", path);
-    }
-    if (err == SES_OK && rename(temp, path) != 0) {
-        err = ses_errno_note(note, errno, "replace", path);
-    }
-    if (err != SES_OK) {
-        (void)unlink(temp);
-        return err;
-    }
-    return sync_folder(path, note);
 }
 
 enum ses_err ses_file_save(const char *path, const char magic[8], const struct ses_buf *body,
@@ -158,7 +37,7 @@ enum ses_err ses_file_save(const char *path, const char magic[8], const struct s
         err = ses_buf_append(&file, body->bytes, body->len);
     }
     if (err == SES_OK) {
-        err = ses_file_write(path, file.bytes, file.len, note);
+        err = ses_file_write(path, file.bytes, file.len, 0600, note);
     }
     if (file.bytes != NULL) {
         ses_wipe(file.bytes, file.cap);
@@ -205,7 +84,10 @@ enum ses_err ses_file_append(const char *path, const void *bytes, size_t len, st
     if (fd < 0) {
         return ses_errno_note(note, errno, "open", path);
     }
-    enum ses_err err = write_all(fd, bytes, len, path, note);
+    enum ses_err err = ses_fd_write(fd, bytes, len, path, note);
+    if (err == SES_OK && fsync(fd) != 0) {
+        err = ses_errno_note(note, errno, "sync", path);
+    }
     if (close(fd) != 0 && err == SES_OK) {
         err = ses_errno_note(note, errno, "close", path);
     }
@@ -247,7 +129,8 @@ void ses_dir_sweep(const char *path, uint64_t now_ms)
     }
     for (const struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
         struct stat st;
-        if (strstr(e->d_name, TEMP_MARK) == NULL || fstatat(dirfd(dir), e->d_name, &st, 0) != 0) {
+        if (strstr(e->d_name, SES_FILE_TEMP_MARK) == NULL ||
+            fstatat(dirfd(dir), e->d_name, &st, 0) != 0) {
             continue;
         }
         /* a young one may be about to be renamed by another process */

@@ -95,7 +95,7 @@ enum ses_err ses_receipts_keep(struct ses_client *c, const struct ses_hash *id,
         err = old == SES_ERR_MEMORY ? old : SES_OK;
     }
     if (err == SES_OK) {
-        err = ses_file_write(path, all.bytes, all.len, note);
+        err = ses_file_write(path, all.bytes, all.len, 0600, note);
     }
     ses_buf_free(&all);
     if (err == SES_OK && id->bytes[0] % 16 == 0) { /* now and then */

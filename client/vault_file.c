@@ -19,7 +19,7 @@ enum ses_err ses_vault_file_write(const char *path, enum ses_vault_kind kind, co
     const char *key = passphrase != NULL && passphrase[0] != 0 ? passphrase : NULL;
     enum ses_err err = ses_vault_seal(&file, kind, secret, len, shown, key, ses_random_system());
     if (err == SES_OK) {
-        err = ses_file_write(path, file.bytes, file.len, note);
+        err = ses_file_write(path, file.bytes, file.len, 0600, note);
     }
     if (file.bytes != NULL) {
         ses_wipe(file.bytes, file.cap);

@@ -302,7 +302,7 @@ enum ses_err ses_chain_file_load(const struct settings *s, struct ses_chain_para
     struct ses_buf text = {0};
     memset(params, 0, sizeof *params);
     SES_TRY(ses_settings_path(s, CHAIN_FILE, path));
-    SES_TRY(ses_file_read(path, CHAIN_FILE_MAX, &text));
+    SES_TRY(ses_file_read(path, CHAIN_FILE_MAX, &text, NULL));
     json_t *json = json_loadb((const char *)text.bytes, text.len, JSON_REJECT_DUPLICATES, NULL);
     ses_buf_free(&text);
     const enum ses_err err = json != NULL ? read_params(json, params, note) : SES_ERR_MALFORMED;

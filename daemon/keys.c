@@ -16,7 +16,7 @@ enum ses_err ses_passphrase_read(char **out, const struct settings *s, struct se
         return SES_OK;
     }
     SES_TRY(ses_secret_file_check(s->passphrase_file, 007, note));
-    enum ses_err err = ses_file_read(s->passphrase_file, PASSPHRASE_MAX, &text);
+    enum ses_err err = ses_file_read(s->passphrase_file, PASSPHRASE_MAX, &text, NULL);
     if (err != SES_OK) {
         ses_note_set(note, "cannot read passphrase-file %.300s: %s", s->passphrase_file,
                      ses_err_text(err));
@@ -84,7 +84,7 @@ static enum ses_err open_vault(struct node_keys *keys, const struct settings *s,
     SES_TRY(ses_settings_path(s, KEY_FILE, path));
     SES_TRY(ses_secret_file_check(path, 077, note));
     SES_TRY(ses_passphrase_read(&passphrase, s, note));
-    enum ses_err err = ses_file_read(path, KEY_FILE_MAX, &file);
+    enum ses_err err = ses_file_read(path, KEY_FILE_MAX, &file, NULL);
     if (err != SES_OK) {
         ses_note_set(note, "no node key: cannot read %.250s (%s); create one with sessiond init",
                      path, ses_err_text(err));

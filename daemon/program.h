@@ -52,12 +52,6 @@ void ses_settings_free(struct settings *s);
 SES_CHECKED enum ses_err ses_settings_path(const struct settings *s, const char *name,
                                            char out[PATH_CHARS]);
 
-/* ---- files.c ---- */
-SES_CHECKED enum ses_err ses_file_read(const char *path, size_t max, struct ses_buf *out);
-/* To a temporary name, fsync, rename: whole or not at all. */
-SES_CHECKED enum ses_err ses_file_write(const char *path, const void *bytes, size_t len,
-                                        unsigned mode, struct ses_note *note);
-
 /* ---- keys.c: DIR/node.key ---- */
 struct node_secret {
     struct ses_dsa_seed dsa;

@@ -41,11 +41,6 @@ static int seen(struct ses_db *db, int code)
     return code;
 }
 
-static bool is_full(int cause)
-{
-    return cause == ENOSPC || cause == EFBIG || cause == EDQUOT;
-}
-
 static enum ses_err db_err(const struct ses_db *db, int code)
 {
     switch (code & 0xff) {
@@ -56,7 +51,7 @@ static enum ses_err db_err(const struct ses_db *db, int code)
     case SQLITE_FULL:
         return SES_ERR_NO_SPACE;
     case SQLITE_IOERR:
-        return is_full(db->cause) ? SES_ERR_NO_SPACE : SES_ERR_IO;
+        return ses_errno_err(db->cause) == SES_ERR_NO_SPACE ? SES_ERR_NO_SPACE : SES_ERR_IO;
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
         return SES_ERR_CHECKSUM;
@@ -222,9 +217,8 @@ void ses_db_kv(struct ses_db *db, struct ses_kv *out)
 static enum ses_err explain_dir(const char *dir, int cause, struct ses_note *note)
 {
     ses_note_set(note, "cannot use the data directory %.200s: %s", dir, strerror(cause));
-    return cause == EACCES || cause == EPERM || cause == EROFS ? SES_ERR_PERMISSION
-           : cause == ENOSPC                                   ? SES_ERR_NO_SPACE
-                                                               : SES_ERR_IO;
+    const enum ses_err err = ses_errno_err(cause);
+    return err == SES_ERR_NOT_FOUND ? SES_ERR_IO : err; /* something stands in its way */
 }
 
 /* mkdir -p: parents too, so that a fresh machine needs no preparation. */

@@ -104,7 +104,7 @@ static enum ses_err add_param(json_t *params, const char *text, struct ses_note 
 static enum ses_err add_node(json_t *list, const char *path, struct ses_note *note)
 {
     struct ses_buf text = {0};
-    enum ses_err err = ses_file_read(&text, path, NODE_FILE_BYTES_MAX, note);
+    enum ses_err err = ses_input_read(path, NODE_FILE_BYTES_MAX, &text, note);
     if (err == SES_OK) {
         json_error_t where;
         json_t *node =

@@ -211,7 +211,8 @@ static enum ses_err run_config(const struct ses_config *config, struct ses_buf *
     SES_TRY(make_log(&log, config, note));
     SES_TRY(ses_config_u64(config, "rpc-threads", 1, 64, &threads, note));
     SES_TRY(ses_config_u64(config, "rpc-per-address", 1, 512, &per_address, note));
-    SES_TRY(ses_file_read(genesis, ses_config_get(config, "genesis"), SES_GENESIS_BYTES_MAX, note));
+    SES_TRY(
+        ses_input_read(ses_config_get(config, "genesis"), SES_GENESIS_BYTES_MAX, genesis, note));
     const struct ses_host_params params = {.genesis = genesis->bytes,
                                            .genesis_len = genesis->len,
                                            .data_dir = ses_config_get(config, "data"),
@@ -375,7 +376,7 @@ static enum ses_err decode(json_t **out, struct ses_buf *text, int argc, char **
     }
     const char *source = argv[argc - 1];
     if (strcmp(source, "-") == 0) {
-        SES_TRY(ses_file_read(text, "-", DECODE_BYTES_MAX, note));
+        SES_TRY(ses_input_read("-", DECODE_BYTES_MAX, text, note));
     } else {
         SES_TRY(ses_buf_append(text, source, strlen(source)));
     }

@@ -13,12 +13,6 @@
 #include "rpc/rpc.h"
 #include "vm/vm.h"
 
-/* ---- files ---- */
-/* The whole file (at most `max` bytes) appended to `out`; "-" is standard input. ERR_NOT_FOUND,
- * ERR_PERMISSION, ERR_TOO_LARGE, ERR_IO with a note naming the path. */
-SES_CHECKED enum ses_err ses_file_read(struct ses_buf *out, const char *path, size_t max,
-                                       struct ses_note *note);
-
 /* ---- the key-value store on SQLite ---- */
 struct ses_db;
 #define SES_DB_FORMAT 1u

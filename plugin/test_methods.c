@@ -84,7 +84,7 @@ static void test_prose_names_the_methods(void)
 {
     struct ses_buf text = {0};
     struct ses_note note = {0};
-    TAP_ERR(SES_OK, ses_file_read(&text, "docs/rpc.md", 1u << 20, &note));
+    TAP_ERR(SES_OK, ses_file_read("docs/rpc.md", 1u << 20, &text, &note));
     TAP_ERR(SES_OK, ses_buf_append(&text, "", 1));
     for (const struct ses_rpc_method *m = ses_host_methods(); m->name != NULL; m++) {
         const char *name = strchr(m->name, '.') + 1;

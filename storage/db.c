@@ -87,9 +87,7 @@ static enum ses_err db_err(sqlite3 *db, int rc)
     if ((rc & 0xff) == SQLITE_IOERR) {
         const int known = sqlite3_system_errno(db);
         const int error = known != 0 ? known : errno;
-        if (error == ENOSPC || error == EDQUOT || error == EFBIG) {
-            return SES_ERR_NO_SPACE;
-        }
+        SES_REQUIRE(ses_errno_err(error) != SES_ERR_NO_SPACE, SES_ERR_NO_SPACE);
     }
     return err_of(rc);
 }

@@ -23,29 +23,10 @@ struct posix_disk {
     char *root;
 };
 
+/* A file in a folder's place is no file that is absent. */
 static enum ses_err err_of(int error)
 {
-    switch (error) {
-    case ENOSPC:
-    case EDQUOT:
-    case EFBIG: /* RLIMIT_FSIZE, or the file system's largest file */
-        return SES_ERR_NO_SPACE;
-    case ENOENT:
-        return SES_ERR_NOT_FOUND;
-    case ENOMEM:
-        return SES_ERR_MEMORY;
-    case EACCES:
-    case EPERM:
-    case EROFS:
-        return SES_ERR_PERMISSION;
-    case EEXIST:
-        return SES_ERR_EXISTS;
-    case EMFILE:
-    case ENFILE:
-        return SES_ERR_FULL;
-    default:
-        return SES_ERR_IO;
-    }
+    return error == ENOTDIR ? SES_ERR_IO : ses_errno_err(error);
 }
 
 static enum ses_err posix_open(void *ctx, const char *path, bool create, struct ses_file **out)
