@@ -216,7 +216,8 @@ static bool accept(void *cookie, const struct intake_item *item)
         load->lied = true;
         return false;
     }
-    if (!s->agreed && !ses_budget_take(d, &load->target.node_id, item->record.payload_bytes)) {
+    if (!s->agreed && !ses_budget_take(d, &load->target.node_id,
+                                       BUDGET_RECORD_BYTES + item->record.payload_bytes)) {
         load->starved = true;
         return false;
     }

@@ -225,6 +225,8 @@ struct budget {
     uint64_t at_ms;
 };
 /* ---- budget.c ---- */
+/* What a record takes beside its payload: in the log, in the index and in memory. */
+#define BUDGET_RECORD_BYTES 512u
 /* Takes so much from what `node_id` may make us read now; false if there is not enough. */
 bool ses_budget_take(struct ses_daemon *d, const struct ses_node_id *node_id, uint64_t bytes);
 /* Back again: other members vouched for these. */

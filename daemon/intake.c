@@ -96,7 +96,8 @@ uint64_t ses_intake_vouched_bytes(const struct intake *in)
 {
     uint64_t bytes = 0;
     for (uint16_t i = 0; i < in->cnt; i++) {
-        bytes += in->items[i].vouched ? in->items[i].record.payload_bytes : 0;
+        const uint32_t payload_bytes = in->items[i].record.payload_bytes;
+        bytes += in->items[i].vouched ? BUDGET_RECORD_BYTES + payload_bytes : 0;
     }
     return bytes;
 }

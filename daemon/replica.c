@@ -216,11 +216,20 @@ static void start_job(struct job *job)
     }
 }
 
+/* A frame that cannot be read costs its length, and ends the flow. */
+static uint64_t cost_of(const struct job *job)
+{
+    struct ses_reader r;
+    struct ses_replicate_put put;
+    const bool ok = ses_replicate_put_read(&put, &r, job->frame, job->len) == SES_OK;
+    return job->len + (ok ? (uint64_t)BUDGET_RECORD_BYTES * put.record_cnt : 0);
+}
+
 static void start_waiting(struct replica *rep)
 {
     while (rep->waiting != NULL && rep->flow != NULL && !rep->closing) {
         struct job *job = rep->waiting;
-        if (!ses_budget_take(rep->d, &rep->node_id, job->len)) {
+        if (!ses_budget_take(rep->d, &rep->node_id, cost_of(job))) {
             wait_for_budget(rep);
             return;
         }

@@ -257,8 +257,8 @@ static bool accept(void *cookie, const struct intake_item *item)
         run->lied = true;
         return false;
     }
-    if (!item->vouched &&
-        !ses_budget_take(run->d, &run->target.node_id, item->record.payload_bytes)) {
+    if (!item->vouched && !ses_budget_take(run->d, &run->target.node_id,
+                                           BUDGET_RECORD_BYTES + item->record.payload_bytes)) {
         run->starved = true;
         run->d->stats.limits_hit++;
         return false;

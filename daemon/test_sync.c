@@ -7,6 +7,7 @@
 #include <sqlite3.h>
 
 #include "base/tap.h"
+#include "daemon/daemon_internal.h"
 #include "daemon/test_crop.h"
 
 /* The flags of a page that the node gives to the owner. */
@@ -79,6 +80,33 @@ static void test_fetched_once(void)
     TAP_EQ(60, held(w, 4, &crop));
     TAP_EQ(60, stats(w, 4)->sync_records);
     TAP_EQ(60, served);
+    crop_free(&crop);
+    world_free(w);
+}
+
+/* Records without a payload fill a store as well: a member's word alone brings no more of them. */
+static void test_empty_records(void)
+{
+    struct world *w = world_new(2, 1);
+    struct crop crop;
+    w->nodes[0].capacity_bytes = 1; /* the least budget */
+    world_crash(w, 0);
+    world_start(w, 0);
+    world_run(w, 10000);
+    crop_make(&crop, w, 2000, 1, 0, world_unix_ms(w));
+    for (uint32_t i = 0; i < crop.cnt; i++) {
+        crop.posts[i].put.record.payload_bytes = 0;
+        post_identify(&crop.posts[i]);
+    }
+    plant(w, 1, &crop);
+    const struct ses_node_id *sender = &w->map.nodes[1].row.node_id;
+    while (ses_budget_take(w->nodes[0].daemon, sender, 1024)) {
+    }
+    world_run(w, 12000);
+    TAP_OK(held(w, 0, &crop) < 1000);
+    TAP_OK(stats(w, 0)->limits_hit > 0);
+    world_run(w, 300000); /* the rest comes later */
+    TAP_EQ(2000, held(w, 0, &crop));
     crop_free(&crop);
     world_free(w);
 }
@@ -540,6 +568,7 @@ int main(void)
 {
     TAP_RUN(test_away);
     TAP_RUN(test_fetched_once);
+    TAP_RUN(test_empty_records);
     TAP_RUN(test_clock_ahead);
     TAP_RUN(test_clock_ahead_of_an_empty_store);
     TAP_RUN(test_alone);
