@@ -204,7 +204,11 @@ static enum ses_err outcome(const struct ses_outbox_item *item, struct ses_note 
     }
     const enum ses_err err = item->last_err != SES_OK ? item->last_err : SES_ERR_TIMEOUT;
     struct ses_note told = *note;
-    const char *why = told.text[0] != 0 ? told.text : ses_err_text(err);
+    const bool lost =
+        item->last_err == SES_OK && item->attempts > 0; /* it was taken, and is gone */
+    const char *why = told.text[0] != 0 ? told.text
+                      : lost            ? "the node that took it shows no receipt of any node"
+                                        : ses_err_text(err);
     if (item->state == SES_OUTBOX_FAILED) {
         ses_note_set(note, "given up after %u attempts: %.300s", item->attempts, why);
         return err;

@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""Entry nodes that say "stored" and keep nothing: nobody believes them, and the messages arrive.
+
+Usage: test_liar.py BIN
+"""
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from tap import Tap  # noqa: E402
+from net import Failed, Net  # noqa: E402
+
+TEXTS = [f"message {i}" for i in range(8)]
+
+
+class Liars:
+    """Four of six nodes lie (tests/e2e/liar.c): most messages meet one of them first."""
+
+    def __init__(self, net):
+        self.net = net
+        self.alice, self.bob = net.person("alice"), net.person("bob")
+        self.members = net.members(self.bob)
+        self.liars = []
+
+    def start_one(self, node):
+        proc = self.net.procs[node]
+        os.kill(proc["pid"], signal.SIGKILL)
+        config = self.net.net / proc["name"] / "sessiond.conf"
+        liar = self.net.bin.parent / "tests" / "liar"
+        log = self.net.dir / f"{proc['name']}.liar"
+        with open(log, "wb") as out:
+            child = subprocess.Popen([liar, "--config", config], stdout=out, stderr=out)
+        self.liars.append((child, log))
+
+    def is_ready(self, node):
+        try:
+            return self.net.page(node, "/readyz")[0] == 200
+        except OSError:
+            return False
+
+    def start(self):
+        for node in self.members[:4]:
+            self.start_one(node)
+        deadline = time.monotonic() + 60
+        while not all(self.is_ready(node) for node in self.members):
+            assert all(child.poll() is None for child, _ in self.liars), "a liar ended"
+            assert time.monotonic() < deadline, "the liars do not start"
+            time.sleep(0.2)
+
+    def stop(self):
+        for child, _ in self.liars:
+            child.terminate()
+        for child, _ in self.liars:
+            child.wait(timeout=30)
+
+    def lies(self):
+        return sum(log.read_text().count("says that a record is stored") for _, log in self.liars)
+
+    def held(self, node):
+        got = self.net.session("inbox", *self.net.profile("bob"), "--node", node)[0]
+        return {r["id"] for r in got["records"]}
+
+    def is_true(self, sent):
+        """What is called stored is at a quorum."""
+        holders = sum(sent["id"] in self.held(node) for node in self.members)
+        assert holders >= 5, (holders, sent)
+
+    def send(self):
+        for text in TEXTS:
+            lies = self.lies()
+            try:
+                sent = self.net.session("send", self.bob, text, *self.net.profile("alice"))[0]
+                assert sent["state"] == "stored" and self.lies() == lies, sent
+                self.is_true(sent)
+            except Failed as error:
+                assert error.code == 5 and "no receipt of any node" in error.text, error
+                assert self.lies() == lies + 1, error
+        assert self.lies() > 0
+
+    def retry(self):
+        """False while something is pending."""
+        try:
+            self.net.session("outbox", "--retry", *self.net.profile("alice"))
+        except Failed as error:
+            assert error.code == 5, error
+            return False
+        return True
+
+    def arrive(self):
+        deadline = time.monotonic() + 120
+        while not self.retry():
+            assert time.monotonic() < deadline, "still pending"
+            time.sleep(0.5)
+        for sent in self.net.session("outbox", *self.net.profile("alice")):
+            assert sent["state"] == "stored", sent
+            self.is_true(sent)
+        got = self.net.session("receive", *self.net.profile("bob"))
+        assert sorted(m["text"] for m in got) == TEXTS, got
+
+
+def main():
+    tap = Tap()
+    with Net(sys.argv[1], "--nodes", "6") as net:
+        liars = Liars(net)
+        try:
+            for name in ("start", "send", "arrive"):
+                tap.run(name, getattr(liars, name))
+        finally:
+            liars.stop()
+    tap.done()
+
+
+if __name__ == "__main__":
+    main()
