@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "storage/storage_internal.h"
 #include "storage/test_ask.h"
 #include "storage/test_disk.h"
 
@@ -160,6 +161,71 @@ static void test_drop_all(void)
     kit_close(&kit);
     TAP_ERR(SES_OK, kit_open(&kit));
     TAP_EQ(CNT, check_view(&whole, NULL));
+    end();
+}
+
+/* An owner whose inbox is served by swarm `half` of two. */
+static void owner_of_half(struct owner *owner, uint8_t first, unsigned half)
+{
+    for (uint8_t n = first;; n++) {
+        struct ses_hash digest;
+        owner_init(owner, n);
+        ses_inbox_digest(&digest, &owner->inbox);
+        if ((digest.bytes[31] & 1) == half) {
+            return;
+        }
+        owner_free(owner);
+    }
+}
+
+static void on_gone(void *cookie, enum ses_err err, uint64_t record_cnt)
+{
+    *(bool *)cookie = err == SES_OK && record_cnt == 1;
+}
+
+/* A statement leaves a ghost where a log is about to go; what vouched for its message has it come
+ * after all just then: it waits until the log is gone. */
+static void test_comes_while_a_log_goes(void)
+{
+    struct owner left, right;
+    struct kit_record foreign, message;
+    struct statement statement;
+    struct kit_put put;
+    bool gone = false;
+    begin();
+    owner_of_half(&left, 1, 0);
+    owner_of_half(&right, 100, 1);
+    const uint64_t start_ms = ses_epoch_start_ms(&kit.params.times, EPOCH);
+    const uint64_t now_ms = start_ms - 1000ull * kit.params.times.freeze_s + 5000;
+    test_loop_skip(kit.loop, now_ms - ses_now_ms(&kit.params.loop->clock));
+    owner_record(&foreign, &left, 1, start_ms - 7200000, 2, 10);
+    owner_record(&message, &right, 2, start_ms - 7200000, 2, 10);
+    statement_make(&statement, &kit, &right, &message, 1, now_ms / 1000 * 1000);
+    TAP_ERR(SES_OK, ask_put(&kit, &foreign.record, &foreign.ids, NULL, NULL));
+    seat(1, 2);
+    kit_put_start_as(&kit, &put, &statement.record, statement.targets, statement.target_cnt,
+                     KIT_REPLICA);
+    while (!kit.store->writing) {
+        TAP_MUST(test_loop_step(kit.loop));
+    }
+    TAP_ERR(SES_OK, ses_store_drop_foreign(kit.store, on_gone, &gone));
+    while (!ses_store_has(kit.store, &message.ids)) {
+        TAP_MUST(test_loop_step(kit.loop));
+    }
+    const struct ses_put late = {
+        .record = message.record, .ids = &message.ids, .vouchers = {.cnt = 1, .epochs = {EPOCH}}};
+    TAP_ERR(SES_ERR_FULL, ses_store_put(kit.store, &late));
+    TAP_OK(test_loop_run(kit.loop, NULL) && gone);
+    TAP_ERR(SES_OK, ses_store_put(kit.store, &late));
+    TAP_OK(test_loop_run(kit.loop, NULL));
+    ask_chunk(&kit, &ask, &message.ids.id, 0);
+    TAP_ERR(SES_OK, ask.err);
+    TAP_EQ(0, kit.fatal_cnt);
+    kit_record_free(&foreign);
+    kit_record_free(&message);
+    statement_free(&statement);
+    owner_free(&left);
+    owner_free(&right);
     end();
 }
 
@@ -343,6 +409,7 @@ int main(void)
 {
     TAP_RUN(test_split);
     TAP_RUN(test_drop_all);
+    TAP_RUN(test_comes_while_a_log_goes);
     TAP_RUN(test_seat_again);
     TAP_RUN(test_many_views);
     TAP_RUN(test_bulk);
