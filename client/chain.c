@@ -56,21 +56,6 @@ enum ses_err ses_client_need_chain(struct ses_client *c, struct ses_note *note)
     return SES_OK;
 }
 
-enum ses_err ses_client_rpc(struct ses_client *c, struct ses_rpc_client **out,
-                            struct ses_chain_params *params, struct ses_client_note *note)
-{
-    struct ses_note n = {0};
-    *out = NULL;
-    const enum ses_err err = ses_client_need_chain(c, &n);
-    if (err == SES_OK) {
-        *out = c->rpc;
-        if (params != NULL) {
-            *params = c->params;
-        }
-    }
-    return (enum ses_err)ses_client_result(err, &n, note);
-}
-
 /* ---- the registry ---- */
 
 static void load_cached(struct ses_client *c)
@@ -251,16 +236,4 @@ enum ses_err ses_client_need_map(struct ses_client *c, bool force, struct ses_no
         *note = why;
     }
     return err;
-}
-
-enum ses_err ses_client_map(struct ses_client *c, const struct ses_map **out,
-                            struct ses_client_note *note)
-{
-    struct ses_note n = {0};
-    *out = NULL;
-    const enum ses_err err = ses_client_need_map(c, false, &n);
-    if (err == SES_OK) {
-        *out = &c->registry.map;
-    }
-    return (enum ses_err)ses_client_result(err, &n, note);
 }

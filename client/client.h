@@ -20,21 +20,6 @@
 SES_CHECKED enum ses_err ses_client_identity(struct ses_client *client,
                                              const struct ses_identity **out,
                                              struct ses_client_note *note);
-/* The client's chain connection, after checking that it is the profile's chain (pins it at first
- * use). Borrowed until close. ERR_CONFIG without URLs or for another chain. */
-SES_CHECKED enum ses_err ses_client_rpc(struct ses_client *client, struct ses_rpc_client **out,
-                                        struct ses_chain_params *params,
-                                        struct ses_client_note *note);
-/* The registry's map, refreshed if its epoch is over. Borrowed until the next call of the client.
- */
-SES_CHECKED enum ses_err ses_client_map(struct ses_client *client, const struct ses_map **out,
-                                        struct ses_client_note *note);
-/* One request to a node of the map, blocking (info, registry ...). `out` receives the response
- * body, which begins with version and status (protocol/rpc_frame.h). */
-SES_CHECKED enum ses_err ses_client_request(struct ses_client *client,
-                                            const struct ses_map_node *node, enum ses_proto proto,
-                                            bool login, const uint8_t *body, size_t len,
-                                            struct ses_buf *out, struct ses_client_note *note);
 
 /* ---- transactions ---- */
 struct ses_tx_send {

@@ -24,7 +24,6 @@ SES_CHECKED enum ses_err ses_file_load(const char *path, const char magic[8], si
                                        struct ses_buf *body, struct ses_note *note);
 SES_CHECKED enum ses_err ses_file_append(const char *path, const void *bytes, size_t len,
                                          struct ses_note *note);
-SES_CHECKED enum ses_err ses_file_remove(const char *path, struct ses_note *note);
 SES_CHECKED enum ses_err ses_dir_make(const char *path, struct ses_note *note);
 /* Unlinks what a crash left behind between writing and renaming, an hour ago or more. */
 void ses_dir_sweep(const char *path, uint64_t now_ms);

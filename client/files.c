@@ -94,14 +94,6 @@ enum ses_err ses_file_append(const char *path, const void *bytes, size_t len, st
     return err;
 }
 
-enum ses_err ses_file_remove(const char *path, struct ses_note *note)
-{
-    if (unlink(path) != 0 && errno != ENOENT) {
-        return ses_errno_note(note, errno, "remove", path);
-    }
-    return SES_OK;
-}
-
 enum ses_err ses_dir_make(const char *path, struct ses_note *note)
 {
     struct stat st;

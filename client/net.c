@@ -177,26 +177,6 @@ enum ses_err ses_client_ask(struct ses_client *c, const struct ses_map_node *nod
     return answer.err;
 }
 
-enum ses_err ses_client_request(struct ses_client *c, const struct ses_map_node *node,
-                                enum ses_proto proto, bool login, const uint8_t *body, size_t len,
-                                struct ses_buf *out, struct ses_client_note *note)
-{
-    struct ses_note n = {0};
-    enum ses_err err = login ? ses_client_need_identity(c, &n) : SES_OK;
-    if (err == SES_OK) {
-        err = ses_client_need_net(c, &n);
-    }
-    if (err == SES_OK) {
-        err = ses_client_ask(c, node, proto, login, body, len, c->timeout_ms, out);
-    }
-    if (err != SES_OK && n.text[0] == 0) {
-        char id[SES_ID_TEXT_MAX];
-        ses_node_id_text(id, &node->row.node_id);
-        ses_note_set(&n, "%s: %s", id, ses_err_text(err));
-    }
-    return (enum ses_err)ses_client_finish(c, err, &n, note);
-}
-
 /* ---- waiting for flows ---- */
 
 struct pause {

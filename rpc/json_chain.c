@@ -58,28 +58,6 @@ enum ses_err ses_json_read_epoch(const json_t *json, struct ses_epoch *epoch, st
     return SES_OK;
 }
 
-enum ses_err ses_json_read_canonical(const json_t *json, struct ses_canonical_root *roots,
-                                     uint32_t max, uint32_t *cnt, struct ses_note *note)
-{
-    const json_t *list = json_object_get(json, "canonicalRoots");
-    *cnt = 0;
-    if (!json_is_array(list)) {
-        ses_note_set(note, "\"canonicalRoots\" must be a list");
-        return SES_ERR_INVALID;
-    }
-    SES_REQUIRE(json_array_size(list) <= max, SES_ERR_TOO_LARGE);
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *one = json_array_get(list, i);
-        struct ses_canonical_root *root = &roots[i];
-        SES_TRY(ses_json_get_u32(one, "swarmId", &root->swarm, note));
-        SES_TRY(ses_json_get_hex(one, "root", root->root.bytes, 32, note));
-        SES_TRY(ses_json_get_u64(one, "count", &root->count, note));
-        SES_TRY(ses_json_get_u64(one, "bytes", &root->bytes, note));
-    }
-    *cnt = (uint32_t)json_array_size(list);
-    return SES_OK;
-}
-
 json_t *ses_json_params(const struct ses_params *params, uint64_t genesis_timestamp,
                         const char *network_name, const struct ses_hash *chain_id)
 {

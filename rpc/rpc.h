@@ -155,10 +155,6 @@ json_t *ses_json_epoch(const struct ses_epoch *epoch);
 SES_CHECKED enum ses_err
 ses_json_read_epoch(const json_t *json, struct ses_epoch *epoch,
                     struct ses_note *note); /* canonical roots are dropped */
-/* The canonical roots of such a record; room for `max`, more are ERR_TOO_LARGE. */
-SES_CHECKED enum ses_err ses_json_read_canonical(const json_t *json,
-                                                 struct ses_canonical_root *roots, uint32_t max,
-                                                 uint32_t *cnt, struct ses_note *note);
 json_t *ses_json_committed(const struct ses_committed *c);
 SES_CHECKED enum ses_err ses_json_read_committed(const json_t *json, struct ses_committed *c,
                                                  struct ses_note *note);
@@ -214,26 +210,6 @@ SES_CHECKED enum ses_err ses_chain_get_registry(
     void *cookie, struct ses_note *note);
 SES_CHECKED enum ses_err ses_chain_get_epoch(struct ses_rpc_client *c, uint64_t epoch,
                                              struct ses_epoch *out, struct ses_note *note);
-/* As above, with the canonical roots of the epoch before: `roots` has room for `max`, more are
- * ERR_TOO_LARGE. */
-SES_CHECKED enum ses_err ses_chain_get_epoch_roots(struct ses_rpc_client *c, uint64_t epoch,
-                                                   struct ses_epoch *out,
-                                                   struct ses_canonical_root *roots, uint32_t max,
-                                                   struct ses_note *note);
-/* Whom a node tests in the running epoch (ses_vm_tests). */
-struct ses_chain_tests {
-    uint64_t epoch;
-    uint32_t cnt;
-    struct ses_node_id targets[8 * SES_VERDICT_BYTES_MAX];
-    uint8_t counts[SES_VERDICT_BYTES_MAX]; /* bit j: verdict j counts */
-};
-SES_CHECKED enum ses_err ses_chain_get_tests(struct ses_rpc_client *c,
-                                             const struct ses_node_id *node_id,
-                                             struct ses_chain_tests *out, struct ses_note *note);
-/* ERR_NOT_FOUND if the node did not commit, or longer than three epochs ago. */
-SES_CHECKED enum ses_err ses_chain_get_commitment(struct ses_rpc_client *c,
-                                                  const struct ses_node_id *node_id, uint64_t epoch,
-                                                  struct ses_committed *out, struct ses_note *note);
 /* All commitments for a swarm in an epoch, by node_id; room for `max`, more are ERR_TOO_LARGE. */
 SES_CHECKED enum ses_err ses_chain_get_commitments(struct ses_rpc_client *c, uint32_t swarm,
                                                    uint64_t epoch, struct ses_committed *out,

@@ -28,8 +28,6 @@ METHOD(getBalance)
 METHOD(getServiceNode)
 METHOD(getRegistry)
 METHOD(getEpoch)
-METHOD(getTesters)
-METHOD(getCommitment)
 METHOD(getCommitments)
 METHOD(getChallenges)
 METHOD(submitTx)
@@ -42,8 +40,6 @@ static const struct ses_rpc_method methods[] = {
     {"sessionvm.getServiceNode", getServiceNode, false},
     {"sessionvm.getRegistry", getRegistry, false},
     {"sessionvm.getEpoch", getEpoch, false},
-    {"sessionvm.getTesters", getTesters, false},
-    {"sessionvm.getCommitment", getCommitment, false},
     {"sessionvm.getCommitments", getCommitments, false},
     {"sessionvm.getChallenges", getChallenges, false},
     {"sessionvm.submitTx", submitTx, false},
@@ -134,18 +130,6 @@ static enum ses_err call_registry(void)
 
 static const struct ses_node_id me = {.bytes = {3}};
 
-static enum ses_err call_tests(void)
-{
-    struct ses_chain_tests tests;
-    return ses_chain_get_tests(client, &me, &tests, &note);
-}
-
-static enum ses_err call_commitment(void)
-{
-    struct ses_committed out;
-    return ses_chain_get_commitment(client, &me, 8, &out, &note);
-}
-
 static enum ses_err call_commitments(void)
 {
     struct ses_committed out[2];
@@ -218,21 +202,8 @@ static json_t *registry_json(void)
     return json;
 }
 
-static json_t *tests_json(void)
-{
-    static const uint8_t counts[SES_VERDICT_BYTES_MAX] = {3};
-    return json_pack("{s:s, s:[o, o], s:o}", "epoch", "8", "tests", ses_json_node_id(&me),
-                     ses_json_node_id(&(struct ses_node_id){{4}}), "counts",
-                     ses_json_hex(counts, sizeof counts));
-}
-
 static const struct ses_committed committed = {
     .node_id = {{3}}, .epoch = 8, .swarm = 1, .num_swarms = 2, .count = 5};
-
-static json_t *commitment_json(void)
-{
-    return ses_json_committed(&committed);
-}
 
 static json_t *commitments_json(void)
 {
@@ -273,8 +244,6 @@ static const struct {
     {"getServiceNode", call_node, node_json, "uptimeScore"},
     {"getEpoch", call_epoch, epoch_json, "canonicalRoots"},
     {"getRegistry", call_registry, registry_json, ""},
-    {"getTesters", call_tests, tests_json, ""},
-    {"getCommitment", call_commitment, commitment_json, ""},
     {"getCommitments", call_commitments, commitments_json, ""},
     {"getChallenges", call_challenges, challenges_json, ""},
     {"submitTx", call_submit, submit_json, ""},
@@ -361,24 +330,15 @@ static void test_wrong_answers(void)
 static void test_duties(void)
 {
     static struct ses_chain_challenges challenges;
-    struct ses_canonical_root roots[2];
-    struct ses_chain_tests tests;
     struct ses_committed out[2];
-    struct ses_epoch epoch;
     uint32_t cnt = 0;
     start();
-    say("getTesters", tests_json());
-    TAP_ERR(SES_OK, ses_chain_get_tests(client, &me, &tests, &note));
-    TAP_OK(tests.cnt == 2 && tests.epoch == 8 && tests.counts[0] == 3);
-    TAP_EQ(4, tests.targets[1].bytes[0]);
     say("getCommitments", commitments_json());
     TAP_ERR(SES_OK, ses_chain_get_commitments(client, 1, 8, out, 2, &cnt, &note));
     TAP_OK(cnt == 2 && out[1].node_id.bytes[0] == 9 && out[0].count == 5);
     TAP_ERR(SES_ERR_TOO_LARGE, ses_chain_get_commitments(client, 1, 8, out, 1, &cnt, &note));
     TAP_ERR(SES_ERR_PEER, ses_chain_get_commitments(client, 0, 8, out, 2, &cnt, &note));
     TAP_ERR(SES_ERR_PEER, ses_chain_get_commitments(client, 1, 9, out, 2, &cnt, &note));
-    say("getCommitment", commitment_json());
-    TAP_ERR(SES_ERR_PEER, ses_chain_get_commitment(client, &me, 7, out, &note));
     say("getChallenges", challenges_json());
     TAP_ERR(SES_OK, ses_chain_get_challenges(client, &me, 5, &challenges, &note));
     TAP_OK(json_integer_value(json_object_get(last_params, "epochs")) == 5);
@@ -386,15 +346,6 @@ static void test_duties(void)
     TAP_EQ(SES_CAUSE_FREE, challenges.history[0].causes);
     TAP_ERR(SES_ERR_PEER,
             ses_chain_get_challenges(client, &(struct ses_node_id){{4}}, 5, &challenges, &note));
-    const struct ses_epoch want = {
-        .epoch = 3,
-        .num_swarms = 4,
-        .canonical_cnt = 2,
-        .canonical = (struct ses_canonical_root[]){{.swarm = 1}, {.swarm = 3, .count = 6}}};
-    say("getEpoch", ses_json_epoch(&want));
-    TAP_ERR(SES_OK, ses_chain_get_epoch_roots(client, 3, &epoch, roots, 2, &note));
-    TAP_OK(epoch.canonical_cnt == 2 && roots[1].swarm == 3 && roots[1].count == 6);
-    TAP_ERR(SES_ERR_TOO_LARGE, ses_chain_get_epoch_roots(client, 3, &epoch, roots, 1, &note));
     stop();
 }
 

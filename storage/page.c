@@ -402,18 +402,3 @@ enum ses_err ses_store_get(struct ses_store *store, const struct ses_hash *id,
     SES_REQUIRE(expires_ms > ses_now_ms(&store->p.loop->clock), SES_ERR_NOT_FOUND);
     return ses_read_entry(store, at, on_done, cookie);
 }
-
-enum ses_err ses_store_newest(struct ses_store *store, const struct ses_hash *inbox, int16_t ns,
-                              void (*on_done)(void *cookie, enum ses_err err,
-                                              const struct ses_record_copy *record),
-                              void *cookie)
-{
-    struct ses_hash digest;
-    uint32_t at;
-    SES_TRY(ses_check_read(store));
-    ses_inbox_digest(&digest, inbox);
-    SES_REQUIRE(ses_catalog_find_box(&store->catalog, &digest, ns, &at), SES_ERR_NOT_FOUND);
-    const uint32_t best = newest(store, ses_catalog_box(&store->catalog, at));
-    SES_REQUIRE(best != SES_NONE, SES_ERR_NOT_FOUND);
-    return ses_read_entry(store, best, on_done, cookie);
-}

@@ -196,14 +196,6 @@ SES_CHECKED enum ses_err ses_store_get(struct ses_store *store, const struct ses
                                                        const struct ses_record_copy *record),
                                        void *cookie);
 
-/* The newest live record, the greatest (ts_ms, id), of an owner's namespace (for write tokens). As
- * above. */
-SES_CHECKED enum ses_err ses_store_newest(struct ses_store *store, const struct ses_hash *inbox,
-                                          int16_t ns,
-                                          void (*on_done)(void *cookie, enum ses_err err,
-                                                          const struct ses_record_copy *record),
-                                          void *cookie);
-
 /* ---- replication debts: survive a restart ---- */
 /* Records entered here whose replication is not finished, oldest first. */
 SES_CHECKED enum ses_err ses_store_pending(struct ses_store *store,

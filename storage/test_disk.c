@@ -352,11 +352,6 @@ void test_disk_stop_at(struct test_disk *disk, uint64_t n)
     disk->stop_at = n == 0 ? 0 : disk->changes + n;
 }
 
-uint64_t test_disk_changes(const struct test_disk *disk)
-{
-    return disk->changes;
-}
-
 /* Each sector that was not synced comes out old or new; the size old or new or between. */
 static void tear(struct test_disk *disk, struct ses_file *file)
 {

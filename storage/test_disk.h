@@ -17,8 +17,6 @@ const struct ses_disk *test_disk_door(struct test_disk *disk);
 /* The operation number `n` from now (1 = the next) of those that change something, and all after
  * it, fail with ERR_IO: the machine is off. A write that hits it is done in part. 0: never. */
 void test_disk_stop_at(struct test_disk *disk, uint64_t n);
-/* Operations that changed something so far. */
-uint64_t test_disk_changes(const struct test_disk *disk);
 /* The process was killed, the machine stays on: all that was written can be read. */
 void test_disk_kill(struct test_disk *disk);
 /* Power comes back: what was not synced is lost, kept or torn. */

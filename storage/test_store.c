@@ -275,21 +275,14 @@ static void test_get(void)
     struct kit_spec spec = spec_of(1, 1);
     spec.ns = SES_NS_CARD;
     const struct ses_hash id = id_of(&spec);
-    struct ses_hash inbox;
     struct got got = {0};
-    kit_inbox(&inbox, 1);
     TAP_ERR(SES_ERR_NOT_FOUND, ses_store_get(kit.store, &id, on_get, &got));
-    TAP_ERR(SES_ERR_NOT_FOUND, ses_store_newest(kit.store, &inbox, SES_NS_CARD, on_get, &got));
     TAP_ERR(SES_OK, kit_put(&kit, &spec, KIT_REPLICA, NULL));
     TAP_ERR(SES_OK, ses_store_get(kit.store, &id, on_get, &got));
     TAP_OK(test_loop_run(kit.loop, &got.done));
     TAP_ERR(SES_OK, got.err);
     TAP_BYTES(id.bytes, got.id.bytes, 32);
     TAP_EQ(1000, got.payload_bytes);
-    got = (struct got){0};
-    TAP_ERR(SES_OK, ses_store_newest(kit.store, &inbox, SES_NS_CARD, on_get, &got));
-    TAP_OK(test_loop_run(kit.loop, &got.done));
-    TAP_BYTES(id.bytes, got.id.bytes, 32);
     end();
 }
 

@@ -9,7 +9,6 @@
 #define KEEP_PAYLOAD_MAX 1500u
 #define KEEP_SWARMS_MAX 64u
 #define KEEP_TS_MS (1000ull * GENESIS_TIME - 7200000)
-#define PROOF_BYTES_MAX 16384u
 
 /* ---- records, and the forest of each swarm over them ---- */
 struct kept_record {
