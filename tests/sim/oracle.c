@@ -7,6 +7,7 @@
 #define D2_AFTER_STORM_MS 60000u
 #define D2_LIARS_MS 300000u /* a liar keeps it back: others give it when they compare */
 #define CATCH_UP_MS 900000u
+#define HEARD_MS 300000u /* of an epoch that has begun */
 #define CLOCK_SLACK_MS 120000u /* expiry is judged by clocks that may be off */
 
 /* ---- messages ---- */
@@ -53,8 +54,10 @@ static bool spoiled(const struct sim_node *node, const struct sim_msg *m)
 {
     const struct sim *s = node->sim;
     const uint64_t cut_ms = s->chain.cut_until_ms[node->index];
-    if (s->churn && cut_ms > 0 && cut_ms + CATCH_UP_MS > s->now_ms) {
-        return true; /* it does not know that members moved */
+    const bool behind = s->chain.map != NULL && node->map_epoch < s->chain.map->epoch;
+    if (s->churn && ((cut_ms > 0 && cut_ms + CATCH_UP_MS > s->now_ms) || behind ||
+                     (node->late_ms > 0 && node->late_ms + CATCH_UP_MS > s->now_ms))) {
+        return true; /* it does not know that members moved, or has only just heard of it */
     }
     if (sim_node_blind(node)) {
         return true; /* it does not know whose member it is */
@@ -250,6 +253,9 @@ void oracle_map(struct sim *s, struct sim_node *node)
             sim_broken(s, "B2", "node %u goes back from epoch %" PRIu64 " to %" PRIu64, node->index,
                        node->map_epoch, status->epoch);
         }
+        const bool news = status->has_map && status->epoch > node->map_epoch;
+        const uint64_t began_ms = status->epoch * s->chain.params.params.epoch_seconds * 1000;
+        node->late_ms = news && s->now_ms > began_ms + HEARD_MS ? s->now_ms : node->late_ms;
         node->map_epoch = status->has_map ? status->epoch : node->map_epoch;
     }
     ses_free(status);

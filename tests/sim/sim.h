@@ -229,6 +229,7 @@ struct sim_node {
     uint64_t power_after_ms; /* of its next start the power goes; 0: it does not */
     uint32_t start_cnt;
     uint64_t map_epoch; /* of its daemon, when looked at last */
+    uint64_t late_ms;   /* when it heard of an epoch that had long begun; 0: never */
 };
 void sim_node_init(struct sim *s, uint32_t index);
 void sim_node_free(struct sim_node *node);
