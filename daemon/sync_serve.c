@@ -334,9 +334,12 @@ static void serve_offer(struct ses_daemon *d, struct ses_call *call,
         (params.set.num_swarms != own->num_swarms || params.set.swarm != own->swarm)) {
         err = SES_ERR_UNAVAILABLE; /* our maps differ for now */
     }
-    /* while this node catches up it finds out by itself, and may take whole segments in bulk */
+    /* while this node catches up it asks the members itself, and may take whole segments in bulk;
+     * whom it does not ask is one that left, and may be the only one with the records */
+    const bool finds_out =
+        d->sync.partial && (ses_bulk_busy(d) || ses_daemon_is_member(d, node_id));
     if (err == SES_OK &&
-        (d->sync.partial || ses_sync_peer(d, node_id)->cut_until_ms > ses_daemon_mono(d))) {
+        (finds_out || ses_sync_peer(d, node_id)->cut_until_ms > ses_daemon_mono(d))) {
         err = SES_ERR_RATE;
     }
     if (err == SES_OK && cnt > 0) {

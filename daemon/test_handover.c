@@ -39,6 +39,30 @@ static void test_join_and_leave(void)
     world_free(w);
 }
 
+/* Nobody stays in the swarm who can be reached: those that come take what those that left offer. */
+static void test_all_change(void)
+{
+    struct world *w = world_new(6, 2);
+    struct crop ours;
+    world_run(w, 10000);
+    crop_make(&ours, w, 30, 2, 0, world_unix_ms(w) - 7200000);
+    for (uint32_t i = 0; i < 6; i += 2) {
+        plant(w, i, &ours);
+    }
+    move(w, 2, 1);
+    move(w, 4, 1);
+    move(w, 1, 0);
+    move(w, 3, 0);
+    world_cut(w, 0, true);
+    next_epoch(w);
+    world_run(w, 300000);
+    TAP_OK(is_partial(w, 1)); /* no member vouches for it */
+    TAP_EQ(30, held(w, 1, &ours));
+    TAP_EQ(30, held(w, 3, &ours));
+    crop_free(&ours);
+    world_free(w);
+}
+
 static void test_split(void)
 {
     struct world *w = world_new(8, 1);
@@ -498,6 +522,7 @@ static void test_leaving_lists_again(void)
 int main(void)
 {
     TAP_RUN(test_join_and_leave);
+    TAP_RUN(test_all_change);
     TAP_RUN(test_split);
     TAP_RUN(test_merge);
     TAP_RUN(test_new_ones_do_not_vouch);
