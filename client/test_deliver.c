@@ -1,10 +1,10 @@
-/* From fetched records to messages, on a real profile without a network: order, replays, what an
- * application does not take, what survives a restart. */
+/* From fetched records to messages, on a real profile, and without a network where none is needed:
+ * order, replays, what an application does not take, what survives a restart. */
 #include <string.h>
 #include <unistd.h>
 
 #include "base/tap.h"
-#include "client/client_internal.h"
+#include "client/test_members.h"
 #include "client/test_tmp.h"
 
 static char root[] = "/tmp/ses-client-deliver-XXXXXX";
@@ -270,6 +270,55 @@ static void test_unknown_sender_waits(void)
     ses_client_close(c);
 }
 
+/* A page with nothing. */
+static void serve_nothing(void *cookie, struct ses_call *call, const uint8_t *body, size_t len)
+{
+    uint8_t answer[SES_PAGE_HEADER_BYTES];
+    struct ses_writer w;
+    const struct ses_page page = {.flags = 0};
+    (void)cookie;
+    (void)body;
+    (void)len;
+    ses_writer_init(&w, answer, sizeof answer);
+    ses_page_write(&w, &page);
+    SES_ASSERT(ses_writer_done(&w) == SES_OK);
+    ses_call_reply(call, answer, w.len);
+}
+
+/* That one member knows no card of the sender says nothing while too few answer (two of four are
+ * wanted); once they do, nobody has one, and the message can be opened by nobody. */
+static void test_too_few_know_no_card(void)
+{
+    struct ses_fetch f;
+    struct ses_client_received got;
+    struct inbox in = {0};
+    struct members members;
+    struct ses_identity *dave = NULL;
+    const uint8_t seed[32] = {78};
+    struct ses_client *c = open_bob(false);
+    TAP_MUST(ses_identity_new(&dave, seed) == SES_OK);
+    members_join(&members, c);
+    begin(&f, c);
+    f.members[0].cursor.bytes[0] = 77;
+    write_to(&f, c, dave, 51, "who am I", false);
+    TAP_MUST(ses_net_serve(members.list[0].net, SES_PROTO_RETRIEVE, serve_nothing, NULL) == SES_OK);
+    TAP_ERR(SES_OK, deliver(c, &f, &in, &got));
+    TAP_EQ(1, got.waiting);
+    TAP_EQ(0, got.unopenable);
+    TAP_OK(!ses_inbox_saw_record(&c->state.inbox, &f.records[0].ids.id));
+    TAP_OK(cursor_on_disk(c) != 77);
+    TAP_MUST(ses_net_serve(members.list[1].net, SES_PROTO_RETRIEVE, serve_nothing, NULL) == SES_OK);
+    TAP_ERR(SES_OK, deliver(c, &f, &in, &got));
+    TAP_EQ(0, got.waiting);
+    TAP_EQ(1, got.unopenable);
+    TAP_EQ(77, cursor_on_disk(c));
+    TAP_EQ(0, in.cnt);
+    members_leave(&members);
+    ses_fetch_free(&f);
+    ses_identity_free(dave);
+    ses_client_close(c);
+}
+
 static void test_stop_keeps_the_rest(void)
 {
     struct ses_fetch f;
@@ -302,6 +351,7 @@ int main(void)
     TAP_RUN(test_unopenable);
     TAP_RUN(test_junk_is_told);
     TAP_RUN(test_unknown_sender_waits);
+    TAP_RUN(test_too_few_know_no_card);
     TAP_RUN(test_stop_keeps_the_rest);
     ses_identity_free(alice);
     ses_identity_free(eve);

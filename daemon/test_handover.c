@@ -519,6 +519,42 @@ static void test_leaving_lists_again(void)
     world_free(w);
 }
 
+/* ---- more swarms than the list of a round holds ---- */
+/* A node that moves away and holds a record of each of so many other swarms, whose only member
+ * holds it as well; how many it forgets. */
+static uint64_t forgotten(uint32_t swarm_cnt)
+{
+    struct world *w = world_new(swarm_cnt + 1, 128); /* node i in swarm i */
+    struct crop *crops = ses_alloc(swarm_cnt, sizeof *crops);
+    SES_ASSERT(crops != NULL);
+    world_run(w, 10000);
+    for (uint32_t i = 0; i < swarm_cnt; i++) {
+        crop_make(&crops[i], w, 1, 128, i + 1, world_unix_ms(w) - 7200000);
+        plant(w, 0, &crops[i]);
+        plant(w, i + 1, &crops[i]);
+    }
+    move(w, 0, 100);
+    next_epoch(w);
+    next_epoch(w);
+    world_run(w, 300000);
+    const uint64_t dropped = stats(w, 0)->foreign_dropped;
+    uint64_t left = 0;
+    for (uint32_t i = 0; i < swarm_cnt; i++) {
+        left += held(w, 0, &crops[i]);
+        crop_free(&crops[i]);
+    }
+    TAP_EQ(swarm_cnt, left + dropped);
+    ses_free(crops);
+    world_free(w);
+    return dropped;
+}
+
+static void test_what_was_not_listed_is_kept(void)
+{
+    TAP_EQ(LEAVE_SWARMS_MAX, forgotten(LEAVE_SWARMS_MAX));
+    TAP_EQ(0, forgotten(LEAVE_SWARMS_MAX + 1)); /* all but one are agreed on */
+}
+
 int main(void)
 {
     TAP_RUN(test_join_and_leave);
@@ -531,5 +567,6 @@ int main(void)
     TAP_RUN(test_bulk_takes_half_an_epoch);
     TAP_RUN(test_leaving_trusts_no_liar);
     TAP_RUN(test_leaving_lists_again);
+    TAP_RUN(test_what_was_not_listed_is_kept);
     return tap_done();
 }

@@ -468,7 +468,7 @@ static void test_audit_is_withheld(void)
     TAP_OK(!is_partial(w, 3));
     TAP_OK(stats(w, 0)->sync_withheld + stats(w, 1)->sync_withheld > 0);
     TAP_OK(w->standings_asked > 0 && w->standings_asked <= 3 * (400 / 60 + 1));
-    w->responded = 1u << 3;
+    w->nodes[3].responded = true;
     w->standing_down = true;
     world_run(w, 800000);
     lacks_what_is_drawn(w, &crop); /* nobody can know */
@@ -478,7 +478,7 @@ static void test_audit_is_withheld(void)
     TAP_EQ(40, held(w, 3, &crop)); /* in the epoch of the audit */
     audit_begins(w, 7, CROP_EPOCH_MS - 2000000);
     lose_everything(w, 3);
-    w->responded = 1u << 2; /* another one's */
+    w->nodes[2].responded = true; /* another one's */
     world_run(w, 400000);
     lacks_what_is_drawn(w, &crop);
     next_epoch(w);

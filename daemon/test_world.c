@@ -224,8 +224,8 @@ static void standing_answer(void *cookie)
     duty->node_id = c->node_id;
     duty->epoch = w->map.epoch;
     for (uint32_t i = 0; i < w->node_cnt; i++) {
-        duty->responded |= (w->responded >> i & 1) != 0 &&
-                           ses_equal(&w->nodes[i].net->self.node_id, &c->node_id, 20);
+        duty->responded |=
+            w->nodes[i].responded && ses_equal(&w->nodes[i].net->self.node_id, &c->node_id, 20);
     }
     c->on_standing(c->cookie, w->standing_down ? SES_ERR_UNREACHABLE : SES_OK, standing, &note);
     ses_free(standing);
@@ -305,7 +305,9 @@ void world_advance_epoch(struct world *w)
 {
     w->map.epoch++;
     w->height++;
-    w->responded = 0;
+    for (uint32_t i = 0; i < w->node_cnt; i++) {
+        w->nodes[i].responded = false;
+    }
     map_seal(w);
 }
 

@@ -9,7 +9,7 @@
 
 #include "daemon/daemon.h"
 
-#define WORLD_NODES_MAX 64u
+#define WORLD_NODES_MAX 72u
 #define WORLD_START_MS 1790000000000u
 #define WORLD_LINK_MS 5u
 
@@ -32,6 +32,7 @@ struct world_node {
     struct ses_daemon_limits limits;
     uint64_t rotate_seconds;             /* of the encryption key; 0: never */
     const struct ses_endpoint *endpoint; /* NULL: what the registry lists */
+    bool responded;                      /* by the chain's word, in the running epoch */
     bool fatal;
     bool done; /* scratch of stopping */
 };
@@ -48,7 +49,6 @@ struct world {
     uint64_t height;
     bool chain_down;
     bool standing_down; /* only what it says of duties is lacking */
-    uint64_t responded; /* bit i: the response of node i to the running audit is on chain */
     uint32_t standings_asked;
     struct ses_chain chain; /* with `head`: a real one stands behind the daemons */
     struct world_node nodes[WORLD_NODES_MAX];
