@@ -385,7 +385,7 @@ static void keep_receipts(struct world *w, const struct post *p)
     receipt.leaf.digest = p->ids.digest;
     receipt.leaf.segment = p->ids.segment;
     for (uint32_t i = 0; i < 3; i += 2) {
-        receipt.node_id = w->map.nodes[i].row.node_id;
+        receipt.node_id = world_row(w, i)->node_id;
         ses_random_fill(w->random, receipt.signature.bytes, sizeof receipt.signature.bytes);
         ses_store_keep_receipt(w->nodes[1].store, &receipt);
     }

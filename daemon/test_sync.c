@@ -98,10 +98,10 @@ static void test_empty_records(void)
         crop.posts[i].put.record.payload_bytes = 0;
         post_identify(&crop.posts[i]);
     }
-    plant(w, 1, &crop);
-    const struct ses_node_id *sender = &w->map.nodes[1].row.node_id;
-    while (ses_budget_take(w->nodes[0].daemon, sender, 1024)) {
+    const struct ses_node_id *sender = &world_row(w, 1)->node_id;
+    while (ses_budget_take(w->nodes[0].daemon, sender, 1024)) { /* nothing is left of it */
     }
+    plant(w, 1, &crop);
     world_run(w, 12000);
     TAP_OK(held(w, 0, &crop) < 1000);
     TAP_OK(stats(w, 0)->limits_hit > 0);
