@@ -24,6 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/bench.h"
 #include "bench/link.h"
 #include "daemon/daemon.h"
 
@@ -39,15 +40,6 @@
 #define LOOK_MS 10u
 #define WAIT_S 600u
 #define RAW_S 2u /* of each bare measurement */
-
-#define MUST(err)                                                                                  \
-    do {                                                                                           \
-        const enum ses_err must_err = (err);                                                       \
-        if (must_err != SES_OK) {                                                                  \
-            fprintf(stderr, "bench_catchup:%d: %s\n", __LINE__, ses_err_text(must_err));           \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 struct result {         /* of the joining node */
     double bulk, whole; /* bytes of records a second */

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/bench.h"
 #include "crypto/crypto.h"
 
 #define ROUNDS 11u
@@ -271,19 +272,6 @@ static double rate(struct fixture *f, const struct row *row, work *call, uint64_
     return (double)calls * 1e9 / (double)took;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a;
-    const double y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double rates[ROUNDS])
-{
-    qsort(rates, ROUNDS, sizeof rates[0], by_value);
-    return rates[ROUNDS / 2];
-}
-
 static void run_row(struct fixture *f, const struct row *row, uint64_t round_ns)
 {
     double ours[ROUNDS];
@@ -297,8 +285,8 @@ static void run_row(struct fixture *f, const struct row *row, uint64_t round_ns)
             bare[i] = rate(f, row, row->bare, round_ns);
         }
     }
-    const double ours_rate = median(ours);
-    const double bare_rate = median(bare);
+    const double ours_rate = median(ours, ROUNDS);
+    const double bare_rate = median(bare, ROUNDS);
     printf("%-32s %12.0f %12.3f", row->what, ours_rate, 1e6 / ours_rate);
     if (row->bare != NULL) {
         printf(" %12.0f %8.2f\n", bare_rate, ours_rate / bare_rate);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/bench.h"
 #include "crypto/crypto.h"
 
 #define OPEN_LEAVES 100000u
@@ -39,19 +40,6 @@ static void must(bool ok)
         fprintf(stderr, "bench_forest: an operation failed\n");
         exit(1);
     }
-}
-
-static int by_size(const void *a, const void *b)
-{
-    const double x = *(const double *)a;
-    const double y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, size_t cnt)
-{
-    qsort(values, cnt, sizeof *values, by_size);
-    return values[cnt / 2];
 }
 
 /* Random ids in random inboxes, all in the one hour. */

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bench/bench.h"
 #include "network/network.h"
 
 #define ROUNDS 7u
@@ -23,15 +24,6 @@
 #define REQUESTS 8000u /* all rounds together stay within the burst that one node may send */
 #define CONNECTIONS 200u
 #define DIALS 100u
-
-#define MUST(err)                                                                                  \
-    do {                                                                                           \
-        const enum ses_err must_err = (err);                                                       \
-        if (must_err != SES_OK) {                                                                  \
-            fprintf(stderr, "bench_network:%d: %s\n", __LINE__, ses_err_text(must_err));           \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 /* What both processes know, drawn before the fork. */
 struct common {
@@ -249,18 +241,6 @@ static double raw_round(struct bench *b, uint16_t port)
     const uint64_t ns = ses_mono_ns() - from;
     (void)close(fd);
     return (double)bytes * 1000.0 / (double)ns;
-}
-
-static int compare(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, size_t cnt)
-{
-    qsort(values, cnt, sizeof *values, compare);
-    return values[cnt / 2];
 }
 
 static void bench_stream(struct bench *b, uint16_t raw_port)

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bench/bench.h"
 #include "storage/storage.h"
 #include "storage/test_ask.h"
 
@@ -109,19 +110,6 @@ static double store_rate(uint32_t limit, uint32_t cnt, bool wait_signed)
     return rate;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a;
-    const double y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-static double median(double *values)
-{
-    qsort(values, ROUNDS, sizeof *values, by_value);
-    return values[ROUNDS / 2];
-}
-
 static void insert_row(const char *what, uint32_t batch, uint32_t cnt)
 {
     double raw[ROUNDS];
@@ -134,8 +122,8 @@ static void insert_row(const char *what, uint32_t batch, uint32_t cnt)
         ratio[i] = durable[i] / raw[i];
         with_receipt[i] = store_rate(batch == 1 ? 1 : 2 * batch, cnt, true);
     }
-    printf("%-24s %12.0f %12.0f %7.0f %% %14.0f\n", what, median(raw), median(durable),
-           100 * median(ratio), median(with_receipt));
+    printf("%-24s %12.0f %12.0f %7.0f %% %14.0f\n", what, median(raw, ROUNDS),
+           median(durable, ROUNDS), 100 * median(ratio, ROUNDS), median(with_receipt, ROUNDS));
 }
 
 static void fill_pool(void)
