@@ -15,7 +15,7 @@ struct page_ask {
 struct fetching {
     struct ses_client *client;
     struct ses_fetch *fetch;
-    const struct ses_swarm_view *view;
+    struct ses_swarm_view view;
     const struct ses_inbox_state *state;
     bool login;
     bool done;
@@ -88,7 +88,7 @@ static enum ses_err start_ask(struct fetching *f, struct page_ask *ask,
     struct ses_writer w;
     struct ses_client *c = f->client;
     const struct ses_loop *loop = ses_uv_loop(c->uv);
-    const struct ses_map_node *node = &c->registry.map.nodes[f->view->nodes[ask->member]];
+    const struct ses_map_node *node = &c->registry.map.nodes[f->view.nodes[ask->member]];
     ses_writer_init(&w, body, sizeof body);
     ses_retrieve_write(&w, retrieve);
     SES_TRY(ses_writer_done(&w));
@@ -159,23 +159,22 @@ static void unreachable_note(const struct fetching *f, struct ses_note *note, ui
     ses_note_set(note,
                  "none of the %u nodes of swarm %" PRIu32 " that were tried answered (last: %s): "
                  "check this machine's network, or try again later",
-                 tried, f->view->swarm, ses_err_text(last));
+                 tried, f->view.swarm, ses_err_text(last));
 }
 
 /* One fetch with the map as it is. */
 static enum ses_err fetch_once(struct ses_client *c, struct fetching *f,
                                const struct ses_hash *inbox, int16_t ns, struct ses_note *note)
 {
-    struct ses_swarm_view view;
+    const struct ses_swarm_view *view = &f->view;
     struct ses_node_id ids[SES_MEMBERS_MAX];
-    SES_TRY(ses_client_view(c, inbox, &view, note));
-    ses_client_order(c, &view);
-    for (uint32_t i = 0; i < view.cnt; i++) {
-        ids[i] = c->registry.map.nodes[view.nodes[i]].row.node_id;
+    SES_TRY(ses_client_view(c, inbox, &f->view, note));
+    ses_client_order(c, &f->view);
+    for (uint32_t i = 0; i < view->cnt; i++) {
+        ids[i] = c->registry.map.nodes[view->nodes[i]].row.node_id;
     }
-    f->view = &view;
-    ses_fetch_init(f->fetch, inbox, ns, ids, view.active_cnt, view.cnt,
-                   ses_read_quorum(view.active_cnt), f->state, ses_client_now(c));
+    ses_fetch_init(f->fetch, inbox, ns, ids, view->active_cnt, view->cnt,
+                   ses_read_quorum(view->active_cnt), f->state, ses_client_now(c));
     ask_more(f);
     const enum ses_err err = ses_client_wait(c, &f->done);
     forget_asks(f);

@@ -39,14 +39,14 @@ static void join(struct ses_hash *out, const struct ses_hash *left, const struct
 }
 
 /* MT that leaves its input alone, with a fixed amount of memory: whole blocks are subtrees, which
- * are joined as a binary counter. */
+ * are joined as a binary counter. cnt > 0. */
 static void mt_of(struct ses_hash *out, const struct ses_hash *hashes, size_t cnt)
 {
     struct ses_hash block[BLOCK];
     struct ses_hash stack[64];
     unsigned stack_cnt = 0;
     size_t block_cnt = 0;
-    while (cnt > 0) {
+    do {
         const size_t used = cnt < BLOCK ? cnt : BLOCK;
         struct ses_hash node;
         memcpy(block, hashes, used * sizeof *hashes);
@@ -58,7 +58,7 @@ static void mt_of(struct ses_hash *out, const struct ses_hash *hashes, size_t cn
         stack[stack_cnt++] = node;
         hashes += used;
         cnt -= used;
-    }
+    } while (cnt > 0);
     while (stack_cnt > 1) {
         stack_cnt--;
         join(&stack[stack_cnt - 1], &stack[stack_cnt - 1], &stack[stack_cnt]);

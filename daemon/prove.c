@@ -50,7 +50,7 @@ static enum ses_err start(struct prove *p, const struct ses_prove *ask,
     struct ses_forest_range *ranges = ses_alloc(ask->segment_cnt, sizeof *ranges);
     SES_REQUIRE(ranges != NULL, SES_ERR_MEMORY);
     for (uint16_t i = 0; i < ask->segment_cnt; i++) {
-        struct ses_segment_id id;
+        struct ses_segment_id id = {0};
         ses_segment_encode(id.bytes, &ask->segments[i]);
         ses_forest_range_slot(&ranges[i], &id, digest);
     }

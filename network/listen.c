@@ -158,7 +158,7 @@ enum ses_err ses_host_listen(struct ses_net *net, const char *multiaddr,
 {
     struct ses_host *host = ses_host_of(net);
     struct ses_multiaddr bytes;
-    struct ses_tcp_addr addr;
+    struct ses_tcp_addr addr = {0};
     int fd = -1;
     SES_REQUIRE(!host->closing, SES_ERR_CLOSED);
     if (host->listener_cnt == SES_LISTENERS_MAX) {
