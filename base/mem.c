@@ -50,7 +50,9 @@ void ses_free(void *p)
     free(p);
 }
 
-void ses_alloc_fail_at(uint64_t n)
+uint64_t ses_alloc_fail_at(uint64_t n)
 {
+    const uint64_t left = fail_at;
     fail_at = n;
+    return left;
 }

@@ -15,8 +15,9 @@ void *ses_alloc(size_t count, size_t size);
 void *ses_realloc(void *old, size_t count, size_t size);
 char *ses_strdup(const char *text);
 void ses_free(void *p);
-/* Test hook: the n-th allocation from now on fails (0 = never), in this thread. */
-void ses_alloc_fail_at(uint64_t n);
+/* Test hook: the n-th allocation from now on fails (0 = never), in this thread. Returns how many
+ * were left of the last call's n: 0 if that one failed. */
+uint64_t ses_alloc_fail_at(uint64_t n);
 
 /* ---- files ---- */
 /* ERR_PERMISSION, and a note that says chmod, if the mode of this regular file has any bit of

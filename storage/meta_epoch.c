@@ -1,6 +1,7 @@
 /* What meta.db remembers for each epoch: the sums of its snapshot, and the commitment. */
 #include <string.h>
 
+#include "storage/catalog.h"
 #include "storage/db.h"
 #include "storage/meta.h"
 
@@ -58,6 +59,20 @@ enum ses_err ses_meta_get_snapshot(struct ses_meta *meta, uint64_t epoch, struct
     return err;
 }
 
+/* What no seat can be would end the program where it asks whose an inbox is. */
+static bool read_snapshot(sqlite3_stmt *stmt, struct ses_snapshot *s)
+{
+    const uint64_t swarm = ses_db_u64(stmt, 1);
+    const uint64_t num_swarms = ses_db_u64(stmt, 2);
+    *s = (struct ses_snapshot){.epoch = ses_db_u64(stmt, 0),
+                               .swarm = (uint32_t)swarm,
+                               .num_swarms = (uint32_t)num_swarms,
+                               .count = ses_db_u64(stmt, 3),
+                               .bytes = ses_db_u64(stmt, 4)};
+    return ses_db_blob(stmt, 5, s->root.bytes, sizeof s->root.bytes) && s->epoch < SES_EPOCH_MAX &&
+           swarm < num_swarms && num_swarms <= UINT32_MAX && (num_swarms & (num_swarms - 1)) == 0;
+}
+
 static enum ses_err
 each_snapshot(sqlite3 *db, enum ses_err (*each)(void *cookie, const struct ses_snapshot *snapshot),
               void *cookie)
@@ -71,13 +86,8 @@ each_snapshot(sqlite3 *db, enum ses_err (*each)(void *cookie, const struct ses_s
     while (err == SES_OK && row) {
         err = ses_db_step(stmt, &row);
         if (err == SES_OK && row) {
-            struct ses_snapshot s = {.epoch = ses_db_u64(stmt, 0),
-                                     .swarm = (uint32_t)ses_db_u64(stmt, 1),
-                                     .num_swarms = (uint32_t)ses_db_u64(stmt, 2),
-                                     .count = ses_db_u64(stmt, 3),
-                                     .bytes = ses_db_u64(stmt, 4)};
-            const bool whole = ses_db_blob(stmt, 5, s.root.bytes, sizeof s.root.bytes);
-            err = whole ? each(cookie, &s) : SES_ERR_CHECKSUM;
+            struct ses_snapshot s;
+            err = read_snapshot(stmt, &s) ? each(cookie, &s) : SES_ERR_CHECKSUM;
         }
     }
     sqlite3_finalize(stmt);

@@ -30,6 +30,7 @@ struct test_disk {
     uint64_t sync_cnt;
     uint64_t idx_sync_cnt;
     uint64_t fail_sync_at;
+    uint64_t fail_op_left;
     uint64_t space;
     bool quota; /* which statvfs does not show */
 };
@@ -55,6 +56,11 @@ static bool alive(struct test_disk *disk, bool *last)
     disk->changes++;
     *last = disk->stop_at != 0 && disk->changes == disk->stop_at;
     return disk->stop_at == 0 || disk->changes < disk->stop_at;
+}
+
+static bool trips(struct test_disk *disk)
+{
+    return disk->fail_op_left > 0 && --disk->fail_op_left == 0;
 }
 
 static void resize(struct ses_buf *b, uint64_t len)
@@ -101,6 +107,9 @@ static enum ses_err disk_open(void *ctx, const char *path, bool may_create, stru
     bool last;
     *out = NULL;
     lock(disk);
+    if (trips(disk)) {
+        return unlock(disk, SES_ERR_IO);
+    }
     struct ses_file *file = find(disk, path);
     if (file == NULL) {
         if (!may_create) {
@@ -129,6 +138,9 @@ static enum ses_err disk_size(void *ctx, struct ses_file *file, uint64_t *out)
 {
     struct test_disk *disk = ctx;
     lock(disk);
+    if (trips(disk)) {
+        return unlock(disk, SES_ERR_IO);
+    }
     *out = file->now.len;
     return unlock(disk, SES_OK);
 }
@@ -151,6 +163,9 @@ static enum ses_err disk_write(void *ctx, struct ses_file *file, uint64_t offset
     uint64_t left = UINT64_MAX;
     bool last;
     lock(disk);
+    if (trips(disk)) {
+        return unlock(disk, SES_ERR_IO);
+    }
     const bool ok = alive(disk, &last);
     if (!ok && !last) {
         return unlock(disk, SES_ERR_IO);
@@ -178,6 +193,9 @@ static enum ses_err disk_read(void *ctx, struct ses_file *file, uint64_t offset,
 {
     struct test_disk *disk = ctx;
     lock(disk);
+    if (trips(disk)) {
+        return unlock(disk, SES_ERR_IO);
+    }
     if (offset > file->now.len || len > file->now.len - offset) {
         return unlock(disk, SES_ERR_TRUNCATED);
     }
@@ -192,6 +210,9 @@ static enum ses_err disk_truncate(void *ctx, struct ses_file *file, uint64_t len
     struct test_disk *disk = ctx;
     bool last;
     lock(disk);
+    if (trips(disk)) {
+        return unlock(disk, SES_ERR_IO);
+    }
     if (!alive(disk, &last)) {
         return unlock(disk, SES_ERR_IO);
     }
@@ -207,6 +228,9 @@ static enum ses_err disk_sync(void *ctx, struct ses_file *file)
     struct test_disk *disk = ctx;
     bool last;
     lock(disk);
+    if (trips(disk)) {
+        return unlock(disk, SES_ERR_IO);
+    }
     if (!alive(disk, &last)) {
         return unlock(disk, SES_ERR_IO);
     }
@@ -223,6 +247,9 @@ static enum ses_err disk_mkdir(void *ctx, const char *path)
     char full[600];
     const int len = snprintf(full, sizeof full, "%s/%s", disk->root, path);
     SES_ASSERT(len > 0 && (size_t)len < sizeof full);
+    if (trips(disk)) {
+        return SES_ERR_IO;
+    }
     (void)mkdir(full, 0700);
     return SES_OK;
 }
@@ -233,6 +260,9 @@ static enum ses_err disk_sync_dir(void *ctx, const char *path)
     const size_t len = strlen(path);
     bool last;
     lock(disk);
+    if (trips(disk)) {
+        return unlock(disk, SES_ERR_IO);
+    }
     if (!alive(disk, &last)) {
         return unlock(disk, SES_ERR_IO);
     }
@@ -251,6 +281,9 @@ static enum ses_err disk_unlink(void *ctx, const char *path)
     struct test_disk *disk = ctx;
     bool last;
     lock(disk);
+    if (trips(disk)) {
+        return unlock(disk, SES_ERR_IO);
+    }
     if (!alive(disk, &last)) {
         return unlock(disk, SES_ERR_IO);
     }
@@ -285,6 +318,9 @@ static enum ses_err disk_list(void *ctx, const char *path,
 {
     struct test_disk *disk = ctx;
     const size_t len = strlen(path);
+    if (trips(disk)) {
+        return SES_ERR_IO;
+    }
     if (!is_log(path)) {
         return list_real(disk, path, each, cookie);
     }
@@ -301,6 +337,9 @@ static enum ses_err disk_space(void *ctx, uint64_t *free_bytes)
 {
     struct test_disk *disk = ctx;
     lock(disk);
+    if (trips(disk)) {
+        return unlock(disk, SES_ERR_IO);
+    }
     *free_bytes = disk->quota ? UINT64_MAX / 2 : disk->space;
     return unlock(disk, SES_OK);
 }
@@ -408,6 +447,13 @@ void test_disk_crash(struct test_disk *disk)
 void test_disk_fail_sync_at(struct test_disk *disk, uint64_t n)
 {
     disk->fail_sync_at = disk->sync_cnt + n;
+}
+
+uint64_t test_disk_fail_op_at(struct test_disk *disk, uint64_t n)
+{
+    const uint64_t left = disk->fail_op_left;
+    disk->fail_op_left = n;
+    return left;
 }
 
 void test_disk_set_space(struct test_disk *disk, uint64_t bytes)

@@ -23,6 +23,9 @@ void test_disk_kill(struct test_disk *disk);
 void test_disk_crash(struct test_disk *disk);
 /* The n-th sync from now fails, once. */
 void test_disk_fail_sync_at(struct test_disk *disk, uint64_t n);
+/* The n-th operation from now of whatever kind fails, once. 0: never. Returns how many were left of
+ * the last n: 0 if that one failed. */
+uint64_t test_disk_fail_op_at(struct test_disk *disk, uint64_t n);
 /* Bytes that may still be written; a write that needs more does a part and fails. */
 void test_disk_set_space(struct test_disk *disk, uint64_t bytes);
 /* The same for writes, and free space is reported without end. */
