@@ -330,6 +330,7 @@ static enum ses_err watch_run(struct receive *r)
     }
     cli_progress("Waiting for messages; Ctrl-C ends.");
     const int err = ses_client_watch(r->cli->client, on_message, r, &r->cli->why);
+    /* blocked, and what it waits for: NOLINTNEXTLINE(bugprone-bad-signal-to-kill-thread) */
     pthread_kill(waiter, SIGTERM);
     pthread_join(waiter, NULL);
     return cli_client_err(r->cli, err);

@@ -215,7 +215,11 @@ static bool send_batch(struct link *link)
 
 void ses_member_pump(struct link *link)
 {
-    if (!link->open || !send_unsent(link)) {
+    if (!link->open) {
+        return;
+    }
+    SES_ASSERT(link->flow != NULL);
+    if (!send_unsent(link)) {
         return;
     }
     while (link->open && link->queue_cnt > 0 && link->batch_cnt < LINK_BATCHES_MAX &&

@@ -227,7 +227,7 @@ static uint64_t *claim_of(struct sync_fetch *f, const struct intake_item *item)
     struct ses_leaf leaf = {
         .ts_ms = ids->header.ts_ms,
         .ttl_class = ids->header.ttl_class,
-        .kind = ids->header.kind,
+        .kind = (uint8_t)ids->header.kind,
         .size = ids->header.kind == SES_RECORD_MESSAGE ? item->record.payload_bytes : 0};
     memcpy(leaf.key.bytes, ids->digest.bytes, 32);
     memcpy(leaf.key.bytes + 32, ids->id.bytes, 32);

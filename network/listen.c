@@ -125,7 +125,7 @@ static enum ses_err socket_listen(int *out, const struct ses_tcp_addr *addr)
 
 static enum ses_err port_find(int fd, uint16_t *port)
 {
-    struct sockaddr_storage at;
+    struct sockaddr_storage at = {0};
     socklen_t len = sizeof at;
     SES_REQUIRE(getsockname(fd, (struct sockaddr *)&at, &len) == 0, SES_ERR_IO);
     *port = at.ss_family == AF_INET ? ntohs(((struct sockaddr_in *)(void *)&at)->sin_port)
