@@ -379,7 +379,7 @@ bool byz_forged(const struct sim *s, const struct ses_hash *id);
 bool oracle_is_whole(struct sim *s, const struct sim_node *node, const struct sim_msg *m);
 /* Nothing disturbed the epoch, from before the freeze of its commitments to now. */
 bool oracle_undisturbed(const struct sim *s, uint64_t epoch);
-/* The others do not give it to the node, or not yet (oracle_withheld.c). */
+/* The others may not give it to the node yet (oracle_withheld.c). */
 bool oracle_withheld(struct sim *s, const struct sim_node *node, const struct sim_msg *m);
 /* D2 within an epoch: what was stored before `epoch` began, near its end. */
 void oracle_spread(struct sim *s, uint64_t epoch);
