@@ -2,6 +2,7 @@
 BUILD ?= build
 SAN_BUILD = build-sanitize
 FUZZ_BUILD = build-fuzz
+COV_BUILD = build-coverage
 FUZZ_SECONDS ?= 30
 MINUTES ?= 30
 export MINUTES
@@ -28,6 +29,10 @@ $(FUZZ_BUILD).setup:
 	@tools/bootstrap --lint
 	@CC=clang meson setup $(FUZZ_BUILD) $(SETUP) $(SANITIZE) -Dfuzz=true >/dev/null
 
+# without optimisation: lines and branches are those of the source
+$(COV_BUILD).setup:
+	@CC=gcc meson setup $(COV_BUILD) $(SETUP) -Db_coverage=true -Dbuildtype=debug >/dev/null
+
 demo: all ## one message end to end on a real twelve-node network
 	@tools/demo $(BUILD)/bin
 
@@ -40,6 +45,9 @@ test: all ## all tests
 test-sanitize: $(SAN_BUILD)/build.ninja ## all tests with AddressSanitizer and UBSan
 	@ninja -C $(SAN_BUILD) --quiet
 	@tools/run-tests $(SAN_BUILD) -- --timeout-multiplier 4
+
+coverage: $(COV_BUILD)/build.ninja ## lines and branches that the tests of five folders run: a table
+	@tools/coverage $(COV_BUILD)
 
 faults: all ## real processes under kills, stops, wrong clocks, cuts, full disks: an hour
 	@tools/run-faults $(BUILD)
@@ -81,11 +89,11 @@ install: all ## install to $(prefix); DESTDIR is honoured
 	@meson install -C $(BUILD) --quiet
 
 clean: ## remove build directories
-	@rm -rf $(BUILD) $(SAN_BUILD) $(FUZZ_BUILD)
+	@rm -rf $(BUILD) $(SAN_BUILD) $(FUZZ_BUILD) $(COV_BUILD)
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.* ## /  make \1\t/p' Makefile | expand -t 24
 
-.PHONY: all demo demo-accountable test test-sanitize faults soak bench fuzz sim sim-long sim-mutants lint format install clean \
+.PHONY: all demo demo-accountable test test-sanitize coverage faults soak bench fuzz sim sim-long sim-mutants lint format install clean \
   help
 .PRECIOUS: %/build.ninja
