@@ -16,11 +16,15 @@ bool oracle_undisturbed(const struct sim *s, uint64_t epoch)
 
 /* Its disk was lost or changed. A commitment of that epoch may already stand on the chain, and then
  * the records that its audit draws are given to it only when its response is on chain, or the epoch
- * over: too late to be admitted to the next one, whose audit may draw one of them again. */
+ * over: too late to be admitted to the next one, whose audit may draw one of them again. What was
+ * changed in the journal of a database is read at the next start, and is lost, with all that was
+ * written behind it, from then on. */
 static bool restored(const struct sim *s, const struct sim_node *node, uint64_t epoch)
 {
     const uint64_t epoch_ms = s->chain.params.params.epoch_seconds * 1000;
-    return node->spoiled && epoch <= node->spoiled_ms / epoch_ms + 2;
+    const uint64_t at_ms =
+        node->reopened_ms > node->spoiled_ms ? node->reopened_ms : node->spoiled_ms;
+    return node->spoiled && epoch <= at_ms / epoch_ms + 2;
 }
 
 /* Honest, and so are more than two thirds of its swarm. */

@@ -200,6 +200,7 @@ void sim_node_start(struct sim_node *node)
     }
     node->phase = NODE_UP;
     node->up_ms = s->now_ms;
+    node->reopened_ms = node->reopened_ms > 0 ? node->reopened_ms : s->now_ms;
     node->cut_off = s->chain.cut_until_ms[node->index] > s->now_ms;
     if (node->power_after_ms > 0) {
         sim_after(s, node->power_after_ms, power_goes, node);
@@ -224,6 +225,7 @@ void sim_node_spoil(struct sim_node *node)
 {
     node->spoiled = true;
     node->spoiled_ms = node->sim->now_ms;
+    node->reopened_ms = 0;
     node->map_epoch = 0;
 }
 

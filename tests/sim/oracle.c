@@ -272,13 +272,30 @@ void oracle_check(struct sim *s)
     sim_map_free(map);
 }
 
+/* Some partner that holds the message has heard that the node is one. Who is cut off from the chain
+ * has not, and gives it nothing; in a small swarm that may be everybody. */
+static bool is_known(const struct sim *s, const struct ses_map *map, const struct sim_node *node,
+                     const struct sim_msg *m)
+{
+    const struct ses_map_node *row = ses_map_find(map, &node->node_id);
+    bool active = false;
+    bool found = false;
+    for (uint32_t i = 0; i < s->node_cnt && row != NULL; i++) {
+        const struct sim_node *other = &s->nodes[i];
+        found |= other != node && other->byz == NULL && holds(other, m) &&
+                 swarm_of_node(map, other, &active) == row->row.swarm && active &&
+                 other->map_epoch >= row->row.swarm_from_epoch;
+    }
+    return found;
+}
+
 bool oracle_is_whole(struct sim *s, const struct sim_node *node, const struct sim_msg *m)
 {
     bool active = false;
     const struct ses_map *map = s->chain.map;
     return node->byz == NULL && !spoiled(node, m) && !moving(s) && map != NULL &&
            swarm_of_node(map, node, &active) == ses_swarm_of(&m->ids.digest, map->num_swarms) &&
-           active;
+           active && is_known(s, map, node, m);
 }
 
 void oracle_spread(struct sim *s, uint64_t epoch)
@@ -462,7 +479,7 @@ void oracle_page(struct sim *s, uint32_t node, const uint8_t *body, size_t len)
             sim_broken(s, "D3", "node %u serves what is no record", node);
             return;
         }
-        oracle_delete_page(s, node, &ids.id);
+        oracle_delete_page(s, node, &page, &ids.id);
         const bool old_clock = s->nodes[node].skew_ms < -(int64_t)CLOCK_SLACK_MS;
         if (!old_clock && ses_segment_expires_ms(&ids.segment) + grace_ms < sim_unix_ms(s)) {
             sim_broken(s, "D3", "node %u serves a record that expired %" PRIu64 " s ago", node,

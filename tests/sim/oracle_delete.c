@@ -119,12 +119,16 @@ void oracle_deletes_check(struct sim *s)
     }
 }
 
-/* Once every member had the statement, no member may hand out what it deletes. */
-void oracle_delete_page(struct sim *s, uint32_t node, const struct ses_hash *id)
+/* Once every member had the statement, no member may hand out what it deletes. Who came to the
+ * swarm since, and may have held the record in an older seat, says "partial" until it has the
+ * statement. */
+void oracle_delete_page(struct sim *s, uint32_t node, const struct ses_page *page,
+                        const struct ses_hash *id)
 {
     const struct sim_tomb *t = find_tomb(s, id);
     const struct sim_msg *m = t != NULL ? sim_msg_at(s, t->statement) : NULL;
-    if (m != NULL && m->spread && m->spread_ms + SETTLED_MS < s->now_ms &&
+    const bool partial = (page->flags & SES_PAGE_PARTIAL) != 0;
+    if (m != NULL && !partial && m->spread && m->spread_ms + SETTLED_MS < s->now_ms &&
         oracle_is_whole(s, &s->nodes[node], m)) {
         sim_broken(s, "delete",
                    "node %u hands out a record that statement %u deleted %" PRIu64 " s ago", node,
@@ -145,6 +149,6 @@ void oracle_list(struct sim *s, uint32_t node, const uint8_t *body, size_t len)
     for (uint16_t i = 0; i < page.record_cnt && r.err == SES_OK; i++) {
         struct ses_delete_target target;
         ses_delete_target_read(&r, &target);
-        oracle_delete_page(s, node, &target.id);
+        oracle_delete_page(s, node, &page, &target.id);
     }
 }

@@ -222,6 +222,7 @@ struct sim_node {
     bool broken;     /* could not be opened: its operator will wipe it */
     bool spoiled;    /* its disk lost or changed what was synced: nothing is promised */
     uint64_t spoiled_ms;
+    uint64_t reopened_ms;    /* its first start since then, which finds out; 0: none yet */
     uint64_t wiped_ms;       /* everything is gone; 0: never */
     uint64_t up_ms;          /* when it started last */
     bool cut_off;            /* from the chain, when it started: it has no map */
@@ -394,7 +395,8 @@ const struct sim_msg *oracle_deleted_by(struct sim *s, const struct ses_hash *id
 void oracle_deletes_check(struct sim *s);
 void oracle_deletes_node(struct sim *s, struct sim_node *node);
 /* A node hands out this record. */
-void oracle_delete_page(struct sim *s, uint32_t node, const struct ses_hash *id);
+void oracle_delete_page(struct sim *s, uint32_t node, const struct ses_page *page,
+                        const struct ses_hash *id);
 void oracle_list(struct sim *s, uint32_t node, const uint8_t *body, size_t len);
 
 /* ---- demand.c: receipts, and demands for them on the chain ---- */
