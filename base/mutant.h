@@ -51,7 +51,8 @@
     X(DELETED_COMES_BACK, "a message that comes after its delete is kept")                         \
     X(DEMAND_NOT_OWED, "the chain takes demands and forgets them")                                 \
     X(DEMAND_NOT_ANSWERED, "a node opens what is drawn, not what is demanded")                     \
-    X(DEMAND_NOT_JUDGED, "the chain does not punish a demand without an answer")
+    X(DEMAND_NOT_JUDGED, "the chain does not punish a demand without an answer")                   \
+    X(ROT_NOT_SEEN, "the scrub reads and does not look at what it has read")
 enum ses_mutant {
     SES_MUTANT_NONE = 0,
 #define SES_X(name, text) SES_MUTANT_##name,

@@ -222,6 +222,7 @@ const struct ses_daemon_stats *ses_daemon_stats(const struct ses_daemon *d);
 /* Texts for the local port. New references; NULL without memory. */
 json_t *ses_status_json(const struct ses_daemon_status *status);
 json_t *ses_members_json(const struct ses_daemon_status *status);
+json_t *ses_scrub_json(const struct ses_store_stats *stats);
 json_t *ses_storage_json(const struct ses_store_stats *stats);
 /* Prometheus text format, from ses_alloc. */
 char *ses_metrics_text(const struct ses_daemon_status *status, const struct ses_daemon_stats *stats,

@@ -136,6 +136,8 @@ static void add_gauges(struct text *t, const struct ses_daemon_status *s,
         {"inboxes", "inboxes with live records", store->inbox_cnt},
         {"segments", "live segments", store->segment_cnt},
         {"disk_low", "1 while new messages are refused for lack of space", store->entry_refused},
+        {"scrub_last_cycle_timestamp_seconds", "when all records were read last, 0: not yet",
+         store->scrub_cycle_ms / 1000},
     };
     for (size_t i = 0; i < SES_COUNT(table); i++) {
         add_one(t, "gauge", table[i].name, table[i].help, table[i].value);
@@ -144,6 +146,13 @@ static void add_gauges(struct text *t, const struct ses_daemon_status *s,
     add_one(t, "counter", "store_signatures_total", "receipt batches signed", store->signatures);
     add_one(t, "counter", "corrupt_reads_total", "records whose bytes do not match their id",
             store->corrupt_reads);
+    add_one(t, "counter", "scrub_records_total", "records that the scrub read",
+            store->scrub_records);
+    add_one(t, "counter", "scrub_bytes_total", "bytes that the scrub read", store->scrub_bytes);
+    add_one(t, "counter", "scrub_damaged_total", "damaged records that the scrub found",
+            store->scrub_damaged);
+    add_one(t, "counter", "scrub_cycles_total", "times that the scrub read all records",
+            store->scrub_cycles);
 }
 
 char *ses_metrics_text(const struct ses_daemon_status *status, const struct ses_daemon_stats *stats,

@@ -38,6 +38,7 @@ struct settings {
     uint64_t connections_max;
     uint64_t store_rate, read_rate;
     uint64_t key_hours;
+    uint64_t scrub_rate;
     uint32_t listen_cnt, announce_cnt;
     char listen[SETTINGS_ADDRS_MAX][SES_MULTIADDR_TEXT_MAX];
     char announce[SETTINGS_ADDRS_MAX][SES_MULTIADDR_TEXT_MAX];

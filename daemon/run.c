@@ -120,6 +120,7 @@ static json_t *on_status(void *cookie)
     ses_daemon_status(p->daemon, p->status);
     json_t *json = ses_status_json(p->status);
     struct ses_host_stats host;
+    struct ses_store_stats store;
     ses_host_stats(p->host, &host);
     if (json != NULL) {
         uint32_t report_cnt = 0;
@@ -127,6 +128,8 @@ static json_t *on_status(void *cookie)
         json_object_set_new(json, "challenges", ses_reports_json(reports, report_cnt));
         json_object_set_new(json, "links", ses_members_json(p->status));
         json_object_set_new(json, "replicas", json_integer(p->status->replicas));
+        ses_store_stats(p->store, &store);
+        json_object_set_new(json, "scrub", ses_scrub_json(&store));
         json_object_set_new(json, "connections", ses_json_u64(host.connections));
     }
     return json;
@@ -264,6 +267,7 @@ static enum ses_err open_store(struct program *p, struct ses_note *note)
         .capacity_bytes = p->s.capacity,
         .entry_reserve_bytes = 2 * STORE_RESERVE_BYTES,
         .hard_reserve_bytes = STORE_RESERVE_BYTES,
+        .scrub_rate = p->s.scrub_rate,
         .on_fatal = on_fatal,
         .cookie = p,
     };

@@ -14,6 +14,7 @@ const struct ses_config_key ses_settings_keys[] = {
     {"read-rate", "2000", "reads a second of one peer", false},
     {"connections-max", "10000", "open connections", false},
     {"key-hours", "24", "age at which the encryption key is replaced, 0: never", false},
+    {"scrub-rate", "4194304", "bytes a second read at most to find damage on disk, 0: off", false},
     {"log-level", "info", "error, warn, info or debug", false},
     {"log-json", NULL, "one JSON object a line", true},
     {"log-file", NULL, "file for the log, reopened on SIGHUP (default: standard error)", false},
@@ -97,6 +98,8 @@ static enum ses_err read_numbers(struct settings *s, struct ses_note *note)
     s->rpc_per_address = (uint32_t)v;
     SES_TRY(ses_config_u64(s->config, "key-hours", 0, 8760, &v, note));
     s->key_hours = v;
+    SES_TRY(ses_config_u64(s->config, "scrub-rate", 0, 1ull << 40, &v, note));
+    s->scrub_rate = v;
     const char *level = ses_config_get(s->config, "log-level");
     if (ses_log_level_parse(&s->log_level, level) != SES_OK) {
         ses_note_set(note, "log-level: %.40s is none of error, warn, info, debug", level);

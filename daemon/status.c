@@ -180,14 +180,22 @@ json_t *ses_members_json(const struct ses_daemon_status *s)
     return list;
 }
 
+json_t *ses_scrub_json(const struct ses_store_stats *s)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "records", ses_json_u64(s->scrub_records),
+                     "bytes", ses_json_u64(s->scrub_bytes), "damaged",
+                     ses_json_u64(s->scrub_damaged), "cycles", ses_json_u64(s->scrub_cycles),
+                     "lastCycleMs", ses_json_u64(s->scrub_cycle_ms));
+}
+
 json_t *ses_storage_json(const struct ses_store_stats *s)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "records",
-                     ses_json_u64(s->record_cnt), "payloadBytes", ses_json_u64(s->payload_bytes),
-                     "diskBytes", ses_json_u64(s->disk_bytes), "freeBytes",
-                     ses_json_u64(s->free_bytes), "inboxes", ses_json_u64(s->inbox_cnt), "segments",
-                     ses_json_u64(s->segment_cnt), "puts", ses_json_u64(s->puts), "batches",
-                     ses_json_u64(s->batches), "signatures", ses_json_u64(s->signatures),
-                     "corruptReads", ses_json_u64(s->corrupt_reads), "tornTails",
-                     ses_json_u64(s->torn_tails), "entryRefused", s->entry_refused);
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o}", "records",
+        ses_json_u64(s->record_cnt), "payloadBytes", ses_json_u64(s->payload_bytes), "diskBytes",
+        ses_json_u64(s->disk_bytes), "freeBytes", ses_json_u64(s->free_bytes), "inboxes",
+        ses_json_u64(s->inbox_cnt), "segments", ses_json_u64(s->segment_cnt), "puts",
+        ses_json_u64(s->puts), "batches", ses_json_u64(s->batches), "signatures",
+        ses_json_u64(s->signatures), "corruptReads", ses_json_u64(s->corrupt_reads), "tornTails",
+        ses_json_u64(s->torn_tails), "entryRefused", s->entry_refused, "scrub", ses_scrub_json(s));
 }

@@ -275,6 +275,38 @@ static void test_damage_heals(void)
     world_free(w);
 }
 
+/* Nobody reads the record; the scrub finds it, and another member has it. */
+static void test_rot_heals(void)
+{
+    struct world *w = world_new(4, 1);
+    struct world_net *client = world_client(w, "192.0.2.1:1");
+    struct ses_hash inbox;
+    struct post p;
+    struct post_answer a;
+    post_inbox(w, &inbox, 1, 0);
+    post_stranger(&p, w, &inbox, 3000, world_unix_ms(w));
+    post_send(w, client, 0, &p, 5000, NULL, &a);
+    TAP_EQ(SES_STORED, a.stored.state);
+    world_run(w, 10000);
+    world_crash(w, 2);
+    w->scrub_rate = 1u << 20;
+    world_start(w, 2);
+    TAP_OK(damage_log(&w->nodes[2], &p));
+    const uint64_t epoch_ms = w->chain_params.params.epoch_seconds * 1000;
+    world_run(w, epoch_ms + 60000);
+    struct ses_store_stats store;
+    ses_store_stats(w->nodes[2].store, &store);
+    TAP_EQ(1, store.scrub_damaged);
+    TAP_EQ(1, store.repaired);
+    TAP_EQ(1, stats(w, 2)->healed);
+    world_run(w, 2 * epoch_ms);
+    ses_store_stats(w->nodes[2].store, &store);
+    TAP_EQ(1, store.scrub_damaged); /* the new copy is sound */
+    TAP_OK(store.scrub_records >= 2);
+    post_free(&p);
+    world_free(w);
+}
+
 /* ---- liars ---- */
 enum sync_lie { TELL_GARBAGE, TELL_NOTHING_GIVEN, TELL_OTHER_RECORD, SYNC_LIE_CNT };
 struct sync_liar {
@@ -574,6 +606,7 @@ int main(void)
     TAP_RUN(test_alone);
     TAP_RUN(test_cut_off_stays_partial);
     TAP_RUN(test_damage_heals);
+    TAP_RUN(test_rot_heals);
     TAP_RUN(test_liars_are_cut_off);
     TAP_RUN(test_late_records);
     TAP_RUN(test_audit_is_withheld);

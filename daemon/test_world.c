@@ -347,6 +347,7 @@ static void open_store(struct world *w, struct world_node *node)
         .node_id = node->net->self.node_id,
         .key = node->key,
         .inbox_quota_bytes = node->quota_bytes != 0 ? node->quota_bytes : p->inbox_quota_bytes,
+        .scrub_rate = w->scrub_rate,
         .on_fatal = on_fatal,
         .cookie = node,
     };

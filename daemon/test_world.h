@@ -56,7 +56,8 @@ struct world {
     struct world_net *nets;
     char dir[64];
     const struct ses_log *log;
-    uint64_t frames; /* delivered on flows */
+    uint64_t scrub_rate; /* of stores that start from now on */
+    uint64_t frames;     /* delivered on flows */
 };
 
 /* Nodes are registered, seated (i mod num_swarms) and running, their members connected. */

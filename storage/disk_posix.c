@@ -133,6 +133,15 @@ static enum ses_err posix_read(void *ctx, struct ses_file *file, uint64_t offset
     return SES_OK;
 }
 
+/* Clean pages are dropped, and what is accepted is clean. It is advice: a file system may keep
+ * them.
+ */
+static void posix_uncache(void *ctx, struct ses_file *file, uint64_t offset, size_t len)
+{
+    (void)ctx;
+    (void)posix_fadvise(file->fd, (off_t)offset, (off_t)len, POSIX_FADV_DONTNEED);
+}
+
 static enum ses_err posix_truncate(void *ctx, struct ses_file *file, uint64_t len)
 {
     (void)ctx;
@@ -299,6 +308,7 @@ enum ses_err ses_disk_open(struct ses_disk *out, const char *root, struct ses_no
                              .size = posix_size,
                              .write = posix_write,
                              .read = posix_read,
+                             .uncache = posix_uncache,
                              .truncate = posix_truncate,
                              .sync = posix_sync,
                              .mkdir = posix_mkdir,

@@ -134,17 +134,20 @@ static void page_run(void *cookie)
     close_files(&files, job->store->p.disk);
 }
 
-void ses_place_damaged(struct ses_store *store, const struct ses_place *place)
+bool ses_place_damaged(struct ses_store *store, const struct ses_place *place)
 {
     uint32_t at;
-    store->corrupt_reads++;
     if (!ses_catalog_find(&store->catalog, &place->id, &at)) {
-        return; /* expired in between */
+        return false; /* expired in between */
     }
     struct ses_entry *e = ses_catalog_entry(&store->catalog, at);
     if (e->state != SES_ENTRY_LIVE || e->offset != place->offset ||
-        (e->flags & SES_FLAG_DAMAGED) != 0) {
-        return;
+        e->admit_epoch == SES_EPOCH_NONE) {
+        return false; /* stored again, or erased */
+    }
+    store->corrupt_reads++;
+    if ((e->flags & SES_FLAG_DAMAGED) != 0) {
+        return false;
     }
     e->flags |= SES_FLAG_DAMAGED;
     ses_logf(store->p.log, SES_LOG_ERROR, "storage",
@@ -154,6 +157,7 @@ void ses_place_damaged(struct ses_store *store, const struct ses_place *place)
     if (store->on_damage != NULL) {
         store->on_damage(store->damage_cookie, &place->id, &place->segment);
     }
+    return true;
 }
 
 static void page_done(void *cookie)
@@ -162,7 +166,7 @@ static void page_done(void *cookie)
     struct ses_store *store = job->store;
     for (uint32_t i = 0; i < job->place_cnt; i++) {
         if (job->places[i].damaged) {
-            ses_place_damaged(store, &job->places[i]);
+            (void)ses_place_damaged(store, &job->places[i]);
         }
     }
     const struct ses_page_result result = {.err = job->err,
@@ -352,7 +356,7 @@ static void get_done(void *cookie)
                                    .payload_bytes = job->place.payload_bytes};
     store->read_cnt--;
     if (job->err == SES_ERR_CHECKSUM) {
-        ses_place_damaged(store, &job->place);
+        (void)ses_place_damaged(store, &job->place);
     }
     job->on_done(job->cookie, job->err, job->err == SES_OK ? &copy : NULL);
     ses_free(job);

@@ -37,6 +37,8 @@ struct ses_disk {
                           const struct ses_iov *iov, size_t iov_cnt);
     /* Exactly `len` bytes or ERR_TRUNCATED at the end of the file. */
     enum ses_err (*read)(void *ctx, struct ses_file *file, uint64_t offset, void *out, size_t len);
+    /* The next read there comes from the disk itself. NULL: nothing stands in between. */
+    void (*uncache)(void *ctx, struct ses_file *file, uint64_t offset, size_t len);
     enum ses_err (*truncate)(void *ctx, struct ses_file *file, uint64_t len);
     enum ses_err (*sync)(void *ctx, struct ses_file *file); /* fdatasync */
     enum ses_err (*mkdir)(void *ctx, const char *path);     /* OK if it exists */
@@ -67,6 +69,7 @@ struct ses_store_params {
     uint64_t hard_reserve_bytes;  /* refuse everything below this */
     uint64_t forest_bytes;        /* of memory for open segments; 0: 64 MiB. What is asked about is
                                      opened even beyond it */
+    uint64_t scrub_rate;          /* bytes a second that the scrub reads at most; 0: no scrub */
     void (*on_fatal)(void *cookie, enum ses_err err, const char *what);
     void *cookie;
 };
@@ -232,6 +235,9 @@ struct ses_store_stats {
     uint64_t forest_builds; /* tries made from leaves */
     uint32_t snapshot_cnt;
     bool entry_refused; /* below the disk-low mark */
+    /* The scrub since the start. The unix time at which the last cycle over everything ended, 0:
+     * none did. */
+    uint64_t scrub_records, scrub_bytes, scrub_damaged, scrub_cycles, scrub_cycle_ms;
 };
 void ses_store_stats(const struct ses_store *store, struct ses_store_stats *out);
 

@@ -152,6 +152,16 @@ struct ses_signer {
     uint64_t row_ms;
 };
 
+/* The scrub: where it is, and what it found. */
+struct ses_scrub {
+    struct ses_timer *timer;
+    uint32_t entry;    /* to be read next, SES_NONE: the segment is done */
+    uint32_t next_seg; /* the slot behind it */
+    bool whole;        /* the cycle began at the beginning */
+    uint64_t begun_ms; /* monotonic */
+    uint64_t records, bytes, damaged, cycles, cycle_ms;
+};
+
 enum ses_store_phase { SES_PHASE_OPEN, SES_PHASE_CLOSING, SES_PHASE_CLOSED };
 struct ses_store {
     struct ses_store_params p;
@@ -185,6 +195,7 @@ struct ses_store {
     struct ses_snapshot snapshots[SES_SNAPSHOTS_MAX]; /* by epoch */
     uint32_t snapshot_cnt;
     struct ses_signer signer;
+    struct ses_scrub scrub;
     uint32_t read_cnt; /* in flight */
     uint64_t free_bytes;
     bool full; /* the disk refused a batch */
@@ -246,6 +257,10 @@ void ses_delete_targets(struct ses_store *store, const struct ses_op *op);
 /* ---- erase.c ---- */
 void ses_erase_deleted(struct ses_store *store, uint64_t now_ms);
 
+/* ---- scrub.c ---- */
+void ses_scrub_start(struct ses_store *store);
+void ses_scrub_stop(struct ses_store *store);
+
 /* ---- admit.c ---- */
 /* ses_admit_epoch where each voucher counts for its own epoch and those after it. */
 uint64_t ses_vouched_epoch(const struct ses_times *times, uint64_t ts_ms, uint64_t accepted_ms,
@@ -260,8 +275,9 @@ struct ses_place {
     uint32_t payload_bytes;
     bool damaged; /* found to be */
 };
-/* A worker found it damaged: counted, logged and reported, once until it is stored again. */
-void ses_place_damaged(struct ses_store *store, const struct ses_place *place);
+/* A worker found it damaged: counted, logged and reported, once until it is stored again. False if
+ * that was done before, or if nothing is held there any more. */
+bool ses_place_damaged(struct ses_store *store, const struct ses_place *place);
 /* ERR_UNAVAILABLE, ERR_FULL. */
 SES_CHECKED enum ses_err ses_check_read(const struct ses_store *store);
 /* As ses_store_get, whatever the entry is; its record is on disk. */

@@ -43,6 +43,7 @@ enum ses_err ses_store_open(struct ses_store **out, const struct ses_store_param
         return err;
     }
     ses_note_set(note, "%s", "");
+    ses_scrub_start(store);
     *out = store;
     return SES_OK;
 }
@@ -57,6 +58,7 @@ void ses_store_free(struct ses_store *store)
     const struct ses_loop *loop = store->p.loop;
     loop->timer_stop(loop->ctx, store->gather);
     loop->timer_stop(loop->ctx, store->signer.timer);
+    ses_scrub_stop(store);
     ses_grove_free(store);
     ses_lane_close(&store->lane);
     ses_meta_close(store->meta);
@@ -104,6 +106,7 @@ void ses_store_settle(struct ses_store *store)
     loop->timer_stop(loop->ctx, store->gather);
     loop->timer_stop(loop->ctx, store->signer.timer);
     loop->timer_stop(loop->ctx, store->grove.timer);
+    ses_scrub_stop(store);
     store->grove.timer = NULL;
     store->gather = NULL;
     store->signer.timer = NULL;
@@ -250,7 +253,12 @@ void ses_store_stats(const struct ses_store *store, struct ses_store_stats *out)
                                     .forest_bytes = store->grove.last.bytes,
                                     .forest_builds = store->grove.last.build_cnt,
                                     .snapshot_cnt = store->snapshot_cnt,
-                                    .entry_refused = left < store->p.entry_reserve_bytes};
+                                    .entry_refused = left < store->p.entry_reserve_bytes,
+                                    .scrub_records = store->scrub.records,
+                                    .scrub_bytes = store->scrub.bytes,
+                                    .scrub_damaged = store->scrub.damaged,
+                                    .scrub_cycles = store->scrub.cycles,
+                                    .scrub_cycle_ms = store->scrub.cycle_ms};
 }
 
 enum ses_err ses_store_meta_set(struct ses_store *store, const char *key, const void *value,
