@@ -531,29 +531,38 @@ void sim_disk_after(struct sim_disk *disk, bool power)
     disk->limits.fail_reads = 0;
 }
 
-bool sim_disk_flip(struct sim_disk *disk)
+static void flip(struct sim_inode *i, uint64_t at)
+{
+    struct sim_disk *disk = i->disk;
+    const uint8_t bit = (uint8_t)(1u << dice_below(&disk->dice, 8));
+    if (strncmp(i->path, "seg/", 4) == 0) {
+        oracle_rots(disk->sim, disk->node, i->path, i->old.bytes, i->old.len, at);
+    }
+    i->old.bytes[at] ^= bit;
+    if (at < i->now.len) {
+        i->now.bytes[at] ^= bit;
+    }
+    sim_tell(disk->sim, "node %u: a bit of %s at %" PRIu64 " flips", disk->node, i->path, at);
+}
+
+static uint64_t flippable(const struct sim_inode *i, bool logs)
+{
+    return i->exists && (!logs || strncmp(i->path, "seg/", 4) == 0) ? i->old.len : 0;
+}
+
+bool sim_disk_flip(struct sim_disk *disk, bool logs)
 {
     uint64_t bytes = 0;
     for (struct sim_inode *i = disk->first; i != NULL; i = i->next) {
-        bytes += i->exists ? i->old.len : 0;
+        bytes += flippable(i, logs);
     }
-    if (bytes == 0) {
-        return false;
-    }
-    uint64_t at = dice_below(&disk->dice, bytes);
-    for (struct sim_inode *i = disk->first; i != NULL; i = i->next) {
-        const uint64_t len = i->exists ? i->old.len : 0;
-        if (at < len) {
-            const uint8_t bit = (uint8_t)(1u << dice_below(&disk->dice, 8));
-            i->old.bytes[at] ^= bit;
-            if (at < i->now.len) {
-                i->now.bytes[at] ^= bit;
-            }
-            sim_tell(disk->sim, "node %u: a bit of %s at %" PRIu64 " flips", disk->node, i->path,
-                     at);
+    uint64_t at = bytes > 0 ? dice_below(&disk->dice, bytes) : 0;
+    for (struct sim_inode *i = disk->first; i != NULL && bytes > 0; i = i->next) {
+        if (at < flippable(i, logs)) {
+            flip(i, at);
             return true;
         }
-        at -= len;
+        at -= flippable(i, logs);
     }
     return false;
 }

@@ -204,9 +204,14 @@ static void wipe(struct sim *s, struct fault *f)
     after(s, f->for_ms, wiped, f, f->a);
 }
 
+/* Some bits of logs, or one of whatever is there. */
 static void flip(struct sim *s, const struct fault *f)
 {
-    if (sim_disk_flip(s->nodes[f->a].disk)) {
+    struct dice d;
+    dice_init(&d, f->seed, "flip", f->a);
+    const bool logs = dice_chance(&d, 700);
+    const uint64_t cnt = logs ? dice_between(&d, 1, 8) : 1;
+    for (uint64_t i = 0; i < cnt && sim_disk_flip(s->nodes[f->a].disk, logs); i++) {
         sim_node_spoil(&s->nodes[f->a]);
     }
 }

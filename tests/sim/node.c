@@ -100,6 +100,7 @@ static enum ses_err open_store(struct sim_node *node, struct ses_note *note)
         .inbox_quota_bytes = p->inbox_quota_bytes,
         .entry_reserve_bytes = 1u << 20,
         .hard_reserve_bytes = 1u << 19,
+        .scrub_rate = 4u << 20,
         .on_fatal = on_fatal,
         .cookie = node,
     };

@@ -38,6 +38,7 @@ void oracle_free(struct sim *s)
         ses_buf_free(&s->oracle.msgs[i].head);
         ses_free(s->oracle.msgs[i].receipts);
     }
+    oracle_rots_free(s);
     ses_free(s->oracle.tombs);
     ses_free(s->oracle.demands);
     ses_free(s->oracle.msgs);

@@ -131,6 +131,7 @@ static void check(void *cookie)
     if (!s->ending) {
         oracle_check(s);
         oracle_deletes_check(s);
+        oracle_rots_check(s);
         oracle_demands(s);
         sim_after(s, CHECK_MS, check, s);
     }

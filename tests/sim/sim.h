@@ -92,8 +92,8 @@ void sim_disk_off(struct sim_disk *disk);
 /* The process is gone; `power`: so is what was not synced, in part. Then the disk is on again. */
 void sim_disk_after(struct sim_disk *disk, bool power);
 void sim_disk_wipe(struct sim_disk *disk);
-/* Flips a bit of what is stored; false if there is nothing to flip. */
-bool sim_disk_flip(struct sim_disk *disk);
+/* Flips a bit of what is stored (in logs only); false if there is nothing to flip. */
+bool sim_disk_flip(struct sim_disk *disk, bool logs);
 /* Whether `bytes` stand in the file and would survive the loss of power now. */
 bool sim_disk_durable(const struct sim_disk *disk, const char *path, const void *bytes, size_t len);
 uint64_t sim_disk_used(const struct sim_disk *disk);
@@ -319,6 +319,7 @@ struct sim_msg {
 };
 struct sim_tomb;   /* oracle_delete.c: what a statement deletes */
 struct sim_demand; /* demand.c */
+struct sim_rot;    /* rot.c */
 struct oracle {
     struct sim_msg *msgs;
     uint32_t cnt, cap;
@@ -330,6 +331,8 @@ struct oracle {
     struct sim_demand *demands;
     uint32_t demand_cnt, demand_cap;
     uint32_t owed_cnt, shown_cnt, paid_cnt; /* demands */
+    struct sim_rot *rots;
+    uint32_t rot_cnt;
 };
 struct sim_msg *sim_msg_new(struct sim *s);
 struct sim_msg *sim_msg_at(struct sim *s, uint32_t number);
@@ -398,6 +401,13 @@ void oracle_deletes_node(struct sim *s, struct sim_node *node);
 void oracle_delete_page(struct sim *s, uint32_t node, const struct ses_page *page,
                         const struct ses_hash *id);
 void oracle_list(struct sim *s, uint32_t node, const uint8_t *body, size_t len);
+
+/* ---- rot.c: records that rot on disk ---- */
+/* The byte at `place` of a log is about to change. */
+void oracle_rots(struct sim *s, uint32_t node, const char *path, const uint8_t *log, size_t len,
+                 uint64_t place);
+void oracle_rots_check(struct sim *s);
+void oracle_rots_free(struct sim *s);
 
 /* ---- demand.c: receipts, and demands for them on the chain ---- */
 /* The sender fetches the receipts of what is stored, unless he has them. */
