@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bench/bench.h"
@@ -24,6 +25,7 @@
 #define BATCHES 12u /* of a round */
 #define SINGLES 100u
 #define POOL (ROUNDS * (BATCH * BATCHES * 2 + SINGLES * 2))
+#define SCRUB_RATE (4u << 20) /* sessiond's default */
 
 static struct kit kit;
 static struct kit_record *pool;
@@ -126,29 +128,112 @@ static void insert_row(const char *what, uint32_t batch, uint32_t cnt)
            median(durable, ROUNDS), 100 * median(ratio, ROUNDS), median(with_receipt, ROUNDS));
 }
 
-static void fill_pool(void)
+/* Records numbered from `first` on. */
+static void fill_pool(uint64_t first)
 {
     pool = ses_alloc(POOL, sizeof *pool);
     SES_ASSERT(pool != NULL);
     const uint64_t now = ses_now_ms(ses_clock_system());
     for (uint32_t n = 0; n < POOL; n++) {
-        const struct kit_spec spec = {
-            .n = n, .inbox = n % 16, .ts_ms = now, .payload_bytes = PAYLOAD, .ttl_class = 3};
+        const struct kit_spec spec = {.n = first + n,
+                                      .inbox = n % 16,
+                                      .ts_ms = now,
+                                      .payload_bytes = PAYLOAD,
+                                      .ttl_class = 3};
         kit_record(&pool[n], &spec);
     }
 }
 
-static void bench_insert(void)
+static void empty_pool(void)
 {
-    fill_pool();
-    ses_store_listen(kit.store, on_record, NULL);
-    printf("durable inserts/s, 8 KiB  append+fdatasync       store    ratio  with receipts\n");
-    insert_row("  one at a time", 1, SINGLES);
-    insert_row("  256 at a time", BATCH, BATCH * BATCHES);
     for (uint32_t n = 0; n < POOL; n++) {
         kit_record_free(&pool[n]);
     }
     ses_free(pool);
+    pool_used = 0;
+}
+
+static void bench_insert(void)
+{
+    fill_pool(0);
+    ses_store_listen(kit.store, on_record, NULL);
+    printf("durable inserts/s, 8 KiB  append+fdatasync       store    ratio  with receipts\n");
+    insert_row("  one at a time", 1, SINGLES);
+    insert_row("  256 at a time", BATCH, BATCH * BATCHES);
+    empty_pool();
+}
+
+/* ---- the scrub ---- */
+static void reopen(uint64_t scrub_rate)
+{
+    kit_close(&kit);
+    kit.params.scrub_rate = scrub_rate;
+    SES_ASSERT(kit_open(&kit) == SES_OK);
+    ses_store_listen(kit.store, on_record, NULL);
+}
+
+static void raise_flag(void *cookie)
+{
+    *(bool *)cookie = true;
+}
+
+static void run_ms(uint64_t ms)
+{
+    const struct ses_loop *loop = test_loop_door(kit.loop);
+    struct ses_timer *timer;
+    bool over = false;
+    SES_ASSERT(loop->timer_start(loop->ctx, &timer, ms, raise_flag, &over) == SES_OK);
+    SES_ASSERT(test_loop_run(kit.loop, &over));
+}
+
+/* As fast as it can: bytes by the time of processors. */
+static void scrub_speed(void)
+{
+    struct ses_store_stats stats;
+    reopen((uint64_t)1 << 40);
+    const clock_t begin = clock();
+    run_ms(6000);
+    const double s = (double)(clock() - begin) / CLOCKS_PER_SEC;
+    ses_store_stats(kit.store, &stats);
+    printf("scrub, 8 KiB records      %12.0f MB a second of one core\n",
+           (double)stats.scrub_bytes / 1e6 / s);
+}
+
+static double rate_beside(uint64_t scrub_rate)
+{
+    const uint32_t cnt = BATCH * BATCHES;
+    reopen(scrub_rate);
+    run_ms(1100); /* it begins after a second */
+    memset(&run, 0, sizeof run);
+    run.limit = 2 * BATCH;
+    run.todo = cnt;
+    run.wait_signed = true;
+    const uint64_t begin = ses_mono_ns();
+    put_more();
+    SES_ASSERT(test_loop_run(kit.loop, &run.done));
+    return (double)cnt * 1e9 / (double)(ses_mono_ns() - begin);
+}
+
+/* With an epoch of a second nothing but the rate holds the scrub up. */
+static void bench_scrub(void)
+{
+    const struct ses_times times = kit.params.times;
+    double off[ROUNDS];
+    double on[ROUNDS];
+    double ratio[ROUNDS];
+    kit.params.times = (struct ses_times){.genesis_s = times.genesis_s, .epoch_s = 1};
+    scrub_speed();
+    fill_pool(POOL);
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        off[i] = rate_beside(0);
+        on[i] = rate_beside(SCRUB_RATE);
+        ratio[i] = on[i] / off[i];
+    }
+    printf("inserts/s with receipts beside it at %u MiB/s: %.0f of %.0f, %.0f %%\n",
+           SCRUB_RATE >> 20, median(on, ROUNDS), median(off, ROUNDS), 100 * median(ratio, ROUNDS));
+    empty_pool();
+    kit.params.times = times;
+    reopen(0);
 }
 
 /* ---- reading ---- */
@@ -335,6 +420,7 @@ int main(int argc, char **argv)
     kit_init(&kit, test_loop_new_threads(), &kit.real);
     SES_ASSERT(kit_open(&kit) == SES_OK);
     bench_insert();
+    bench_scrub();
     bench_read();
     bench_memory(argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 100000);
     bench_forest();
