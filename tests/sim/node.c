@@ -201,7 +201,10 @@ void sim_node_start(struct sim_node *node)
     }
     node->phase = NODE_UP;
     node->up_ms = s->now_ms;
-    node->reopened_ms = node->reopened_ms > 0 ? node->reopened_ms : s->now_ms;
+    if (node->reopened_ms == 0) {
+        node->reopened_ms = s->now_ms;
+        node->map_epoch = 0; /* the map may be among what is lost */
+    }
     node->cut_off = s->chain.cut_until_ms[node->index] > s->now_ms;
     if (node->power_after_ms > 0) {
         sim_after(s, node->power_after_ms, power_goes, node);
