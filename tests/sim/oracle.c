@@ -273,30 +273,13 @@ void oracle_check(struct sim *s)
     sim_map_free(map);
 }
 
-/* Some partner that holds the message has heard that the node is one. Who is cut off from the chain
- * has not, and gives it nothing; in a small swarm that may be everybody. */
-static bool is_known(const struct sim *s, const struct ses_map *map, const struct sim_node *node,
-                     const struct sim_msg *m)
-{
-    const struct ses_map_node *row = ses_map_find(map, &node->node_id);
-    bool active = false;
-    bool found = false;
-    for (uint32_t i = 0; i < s->node_cnt && row != NULL; i++) {
-        const struct sim_node *other = &s->nodes[i];
-        found |= other != node && other->byz == NULL && holds(other, m) &&
-                 swarm_of_node(map, other, &active) == row->row.swarm && active &&
-                 other->map_epoch >= row->row.swarm_from_epoch;
-    }
-    return found;
-}
-
 bool oracle_is_whole(struct sim *s, const struct sim_node *node, const struct sim_msg *m)
 {
     bool active = false;
     const struct ses_map *map = s->chain.map;
     return node->byz == NULL && !spoiled(node, m) && !moving(s) && map != NULL &&
            swarm_of_node(map, node, &active) == ses_swarm_of(&m->ids.digest, map->num_swarms) &&
-           active && is_known(s, map, node, m);
+           active;
 }
 
 void oracle_spread(struct sim *s, uint64_t epoch)
