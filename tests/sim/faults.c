@@ -169,6 +169,7 @@ static void disk_emptied(void *cookie)
 {
     struct later *l = cookie;
     sim_disk_limits(l->sim->nodes[l->at].disk)->space_bytes = (uint64_t)1 << 40;
+    l->sim->nodes[l->at].full_ms = l->sim->now_ms;
     ses_free(l);
 }
 
