@@ -438,7 +438,8 @@ static enum ses_err door_list(void *ctx, const char *path,
 
 static enum ses_err door_space(void *ctx, uint64_t *free_bytes)
 {
-    *free_bytes = ((struct sim_disk *)ctx)->limits.space_bytes;
+    const struct sim_disk_limits *limits = &((struct sim_disk *)ctx)->limits;
+    *free_bytes = limits->quota ? SIM_DISK_BYTES : limits->space_bytes;
     return SES_OK;
 }
 
@@ -450,7 +451,7 @@ struct sim_disk *sim_disk_new(struct sim *s, uint32_t node)
     disk->sim = s;
     disk->node = node;
     disk->end = &disk->first;
-    disk->limits.space_bytes = (uint64_t)1 << 40;
+    disk->limits.space_bytes = SIM_DISK_BYTES;
     dice_init(&disk->dice, s->seed, "disk", node);
     const int len = snprintf(disk->root, sizeof disk->root, "/%u", node);
     SES_ASSERT(len > 0 && (size_t)len < sizeof disk->root);
@@ -479,7 +480,7 @@ void sim_disk_wipe(struct sim_disk *disk)
         i->exists = i->durable = false;
     }
     sweep(disk);
-    disk->limits = (struct sim_disk_limits){.space_bytes = (uint64_t)1 << 40};
+    disk->limits = (struct sim_disk_limits){.space_bytes = SIM_DISK_BYTES};
 }
 
 void sim_disk_free(struct sim_disk *disk)

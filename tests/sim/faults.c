@@ -168,7 +168,9 @@ static void disk_fast(void *cookie)
 static void disk_emptied(void *cookie)
 {
     struct later *l = cookie;
-    sim_disk_limits(l->sim->nodes[l->at].disk)->space_bytes = (uint64_t)1 << 40;
+    struct sim_disk_limits *limits = sim_disk_limits(l->sim->nodes[l->at].disk);
+    limits->space_bytes = SIM_DISK_BYTES;
+    limits->quota = false;
     l->sim->nodes[l->at].full_ms = l->sim->now_ms;
     ses_free(l);
 }
@@ -323,7 +325,9 @@ static void disk_fault(struct sim *s, struct fault *f, struct dice *d)
         after(s, f->for_ms, disk_fast, f, f->a);
         break;
     case FAULT_FULL_DISK:
-        limits->space_bytes = dice_below(d, dice_chance(d, 500) ? 1u << 11 : 1u << 16);
+        limits->space_bytes = dice_below(d, dice_chance(d, 500) ? 1u << 11 : 1u << 14);
+        limits->quota = dice_chance(d, 700); /* else the store knows, and does not even try */
+        f->for_ms += limits->quota ? dice_between(d, 20000, 120000) : 0; /* until it is written */
         after(s, f->for_ms, disk_emptied, f, f->a);
         break;
     case FAULT_SYNC_ERROR:

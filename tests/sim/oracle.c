@@ -8,6 +8,7 @@
 #define D2_LIARS_MS 300000u /* a liar keeps it back: others give it when they compare */
 #define CATCH_UP_MS 900000u
 #define HEARD_MS 300000u /* of an epoch that has begun */
+#define RECENT_MS 900000u
 #define CLOCK_SLACK_MS 120000u /* expiry is judged by clocks that may be off */
 
 /* ---- messages ---- */
@@ -92,14 +93,17 @@ static uint32_t swarm_of_node(const struct ses_map *map, const struct sim_node *
 
 struct count {
     uint32_t members, holders, up, lacking_up, spoiled; /* of the honest, members apart */
+    uint32_t givers;                                    /* holders that are not spoiled */
     uint32_t liars;
     uint32_t lacks; /* one of them */
 };
 
-/* What is promised is promised while fewer than a third of the members lie. */
-static bool bounded(const struct count *c)
+/* What is promised is promised while fewer than a third of the members lie, and some member hears
+ * of the chain of those that hold it: the others give nothing to those who came. */
+static bool bounded(const struct sim *s, const struct count *c)
 {
-    return c->liars == 0 || 3 * c->liars < c->members;
+    const bool locked = s->churn && c->holders > 0 && c->givers == 0;
+    return !locked && (c->liars == 0 || 3 * c->liars < c->members);
 }
 
 static void count_members(struct sim *s, const struct ses_map *map, const struct sim_msg *m,
@@ -122,6 +126,7 @@ static void count_members(struct sim *s, const struct ses_map *map, const struct
         if (sim_node_up(node)) {
             c->up++;
             c->holders += holds(node, m);
+            c->givers += holds(node, m) && !spoiled(node, m);
             if (!holds(node, m) && !spoiled(node, m)) {
                 c->lacking_up++;
                 c->lacks = i;
@@ -131,6 +136,14 @@ static void count_members(struct sim *s, const struct ses_map *map, const struct
 }
 
 /* ---- D1: what was promised is durable, and stays ---- */
+static bool durable_at(const struct sim_node *node, const struct sim_msg *m)
+{
+    char path[48];
+    SES_ASSERT(snprintf(path, sizeof path, "seg/%u/%u.log", m->ids.segment.ttl_class,
+                        m->ids.segment.hour) > 0);
+    return sim_disk_durable(node->disk, path, m->head.bytes, m->head.len);
+}
+
 void oracle_stored(struct sim *s, struct sim_msg *m, const struct ses_stored *stored)
 {
     if (m->stored_ms > 0) {
@@ -144,9 +157,6 @@ void oracle_stored(struct sim *s, struct sim_msg *m, const struct ses_stored *st
     struct count c;
     count_members(s, s->people[m->from].map, m, &c); /* the sender reckons by his map */
     const uint32_t want = 2 * c.members / 3 + 1;     /* W, reckoned here */
-    char path[48];
-    SES_ASSERT(snprintf(path, sizeof path, "seg/%u/%u.log", m->ids.segment.ttl_class,
-                        m->ids.segment.hour) > 0);
     uint32_t durable = 0;
     for (uint32_t i = 0; i < stored->node_cnt; i++) {
         const uint32_t at = node_of(s, &stored->nodes[i]);
@@ -157,11 +167,11 @@ void oracle_stored(struct sim *s, struct sim_msg *m, const struct ses_stored *st
         const struct sim_node *node = &s->nodes[at];
         m->nodes[m->node_cnt++] = (uint16_t)at;
         const bool there = /* what was deleted before it came is not written */
-            node->spoiled || m->deleted || node->byz != NULL ||
-            sim_disk_durable(node->disk, path, m->head.bytes, m->head.len);
+            node->spoiled || m->deleted || node->byz != NULL || durable_at(node, m);
         durable += there;
         if (!there) {
-            sim_tell(s, "message %u: node %u gave a receipt and would lose it", m->number, at);
+            sim_broken(s, "D1", "node %u gave a receipt for message %u and would lose it now", at,
+                       m->number);
         }
     }
     sim_tell(s, "message %u is stored at %u nodes, %u wanted", m->number, m->node_cnt, want);
@@ -184,6 +194,14 @@ static bool still_in(const struct sim *s, const struct ses_map *map, const struc
            swarm_of_node(map, node, &active) == ses_swarm_of(&m->ids.digest, map->num_swarms);
 }
 
+/* Found in the page cache, and shown to whoever asks. */
+static bool is_unsynced(const struct sim_node *node, const struct sim_msg *m)
+{
+    const bool recent = m->born_ms + RECENT_MS > node->sim->now_ms && m->head.len > 0;
+    return recent && !m->deleted && node->byz == NULL && !node->spoiled && holds(node, m) &&
+           !durable_at(node, m);
+}
+
 void oracle_node_up(struct sim *s, struct sim_node *node)
 {
     struct ses_map *map = sim_chain_map(s, 0);
@@ -196,6 +214,11 @@ void oracle_node_up(struct sim *s, struct sim_node *node)
         if (promised && node->byz == NULL && alive(s, m) && !spoiled(node, m) &&
             still_in(s, map, node, m) && !holds(node, m)) {
             sim_broken(s, "D1", "node %u came back without message %u, for which it gave a receipt",
+                       node->index, m->number);
+        } else if (is_unsynced(node, m)) {
+            sim_broken(s, "D1",
+                       "node %u came back and gives receipts for message %u, which it would lose "
+                       "now",
                        node->index, m->number);
         }
     }
@@ -215,7 +238,7 @@ static void check_msg(struct sim *s, const struct ses_map *map, struct sim_msg *
     struct count c;
     count_members(s, map, m, &c);
     s->oracle.checked_cnt++;
-    if (!bounded(&c)) {
+    if (!bounded(s, &c)) {
         return;
     }
     if (!m->spread && c.lacking_up == 0 && c.up + c.liars == c.members) {
@@ -282,6 +305,13 @@ bool oracle_is_whole(struct sim *s, const struct sim_node *node, const struct si
            active;
 }
 
+static bool is_bounded(struct sim *s, const struct sim_msg *m)
+{
+    struct count c;
+    count_members(s, s->chain.map, m, &c);
+    return bounded(s, &c);
+}
+
 void oracle_spread(struct sim *s, uint64_t epoch)
 {
     const uint64_t start_ms = epoch * s->chain.params.params.epoch_seconds * 1000;
@@ -291,7 +321,7 @@ void oracle_spread(struct sim *s, uint64_t epoch)
             const struct sim_node *node = &s->nodes[n];
             const bool reachable = sim_node_up(node) && node->up_ms + SIM_MINUTE_MS < s->now_ms;
             if (reachable && oracle_is_whole(s, node, m) && !holds(node, m) &&
-                !oracle_withheld(s, node, m)) {
+                !oracle_withheld(s, node, m) && is_bounded(s, m)) {
                 sim_broken(s, "D2",
                            "message %u was stored before epoch %" PRIu64
                            " began, and near its end node %u lacks it",
@@ -321,7 +351,7 @@ void oracle_end(struct sim *s)
             continue;
         }
         count_members(s, map, m, &c);
-        if (!bounded(&c)) {
+        if (!bounded(s, &c)) {
             continue;
         }
         if (c.up + c.liars < c.members) {

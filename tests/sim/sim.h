@@ -75,9 +75,11 @@ struct events {
 };
 
 /* ---- disk.c, vfs.c: a disk that loses what was not synced ---- */
+#define SIM_DISK_BYTES ((uint64_t)1 << 40)
 struct sim_disk;
 struct sim_disk_limits {
     uint64_t space_bytes; /* left */
+    bool quota;           /* and whoever asks how much is left is told of the whole disk */
     uint32_t fail_syncs;  /* so many syncs from now on fail */
     uint32_t fail_reads;  /* so many reads */
     uint32_t fuse;        /* after so many changes the machine goes off; 0: it does not */
