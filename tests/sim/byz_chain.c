@@ -77,6 +77,7 @@ void byz_submit(struct sim_node *node, struct ses_buf *bytes)
         b->bare_epoch = tx->body.response.epoch;
     }
     if (changed) {
+        sim_see(node->sim, SEEN_LIE_CHAIN);
         sign(b, tx, &out);
         ses_buf_free(bytes);
         *bytes = out;

@@ -51,6 +51,7 @@ static void fire(void *cookie)
             ses_receipt_write(&w, &l->vouchers[i]);
         }
         SES_ASSERT(ses_writer_done(&w) == SES_OK);
+        sim_see(s, SEEN_LIE_LATE);
         const enum ses_err err = sim_flow_send_raw(flow, out.bytes, w.len);
         sim_tell(s, "node %u gives node %u a record for epoch %" PRIu64 ", %u receipts: %s",
                  l->b->node->index, shot->to, l->epoch, shot->voucher_cnt, ses_err_name(err));

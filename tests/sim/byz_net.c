@@ -52,6 +52,8 @@ static void hide_page(const struct byz *b, struct ses_buf *body)
         if (!hides(b, &record)) {
             ses_record_write(&w, &record);
             kept++;
+        } else {
+            sim_see(b->node->sim, SEEN_LIE_PAGE);
         }
     }
     ses_put_u16(out.bytes + SES_PAGE_HEADER_BYTES - 2, kept);
@@ -103,6 +105,7 @@ static void junk(struct byz *b, uint8_t op, struct ses_buf *body)
     if (!answers(&r, body) || (op != SES_SYNC_ROWS && op != SES_SYNC_NODES)) {
         return;
     }
+    sim_see(b->node->sim, SEEN_LIE_SYNC);
     begin(&w, &out);
     if (op == SES_SYNC_ROWS) {
         write_junk_rows(b, &w);
@@ -120,7 +123,7 @@ static void junk(struct byz *b, uint8_t op, struct ses_buf *body)
     end(&w, &out, body);
 }
 
-static void hide_sync(uint8_t op, struct ses_buf *body)
+static void hide_sync(const struct byz *b, uint8_t op, struct ses_buf *body)
 {
     struct ses_reader r;
     struct ses_writer w;
@@ -128,6 +131,7 @@ static void hide_sync(uint8_t op, struct ses_buf *body)
     if (!answers(&r, body) || op == SES_SYNC_NODES || op == SES_SYNC_OFFER) {
         return;
     }
+    sim_see(b->node->sim, SEEN_LIE_SYNC);
     begin(&w, &out);
     if (op == SES_SYNC_ROWS) {
         ses_sync_rows_write(&w, &(struct ses_sync_rows){.cnt = 0});
@@ -193,11 +197,12 @@ static bool sync_lie(struct byz *b, uint8_t op, struct ses_buf *body)
     if (op == SES_SYNC_FETCH && byz_does(b, BYZ_SYNC_OTHER) && answers(&r, body)) {
         ses_sync_records_read(&r, &head);
         if (change_record(&ids, b->node->sim, body, &r, head.cnt)) {
+            sim_see(b->node->sim, SEEN_LIE_SYNC);
             return true;
         }
     }
     if (byz_does(b, BYZ_HIDE_SYNC)) {
-        hide_sync(op, body);
+        hide_sync(b, op, body);
     } else if (byz_does(b, BYZ_SYNC_JUNK)) {
         junk(b, op, body);
     }
@@ -217,9 +222,11 @@ static void bulk_lie(struct byz *b, struct ses_buf *body)
     ses_bulk_page_read(&r, &page);
     if (byz_does(b, BYZ_SYNC_OTHER)) {
         if (change_record(&ids, b->node->sim, body, &r, page.cnt)) {
+            sim_see(b->node->sim, SEEN_LIE_BULK);
             note_forged(b, &ids.id);
         }
     } else if (byz_does(b, BYZ_HIDE_SYNC)) {
+        sim_see(b->node->sim, SEEN_LIE_BULK);
         begin(&w, &out);
         ses_bulk_page_write(&w, &(struct ses_bulk_page){.more = true, .next = page.next + 1});
         end(&w, &out, body);
@@ -268,6 +275,7 @@ static void old_receipts(struct byz *b, struct ses_buf *body)
     if (b->old == NULL) {
         return;
     }
+    sim_see(b->node->sim, SEEN_LIE_RECEIPT);
     begin(&w, &out);
     ses_replicate_result_write(&w, &result);
     for (uint16_t i = 0; i < result.record_cnt; i++) {
@@ -347,6 +355,7 @@ static bool answer_put(struct byz *b, struct ses_flow *flow, struct ses_reader *
     if (r->err != SES_OK || ses_record_identify(&ids, &record) != SES_OK) {
         return false;
     }
+    sim_see(b->node->sim, SEEN_LIE_RECEIPT);
     byz_receipt_make(&receipt, b, &ids,
                      ses_admit_epoch(&times, ids.header.ts_ms, sim_unix_ms(b->node->sim), -1, 0));
     const struct ses_replicate_result result = {.seq = put->seq, .record_cnt = 1};

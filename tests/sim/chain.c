@@ -147,6 +147,9 @@ static void look_for_moves(struct sim *s, uint64_t epoch)
     struct ses_map *map = sim_chain_map(s, 0);
     if (c->map != NULL && !same_seats(c->map, map)) {
         sim_tell(s, "members move: %u nodes, %u swarms", map->node_cnt, map->num_swarms);
+        sim_see(s, map->num_swarms > c->map->num_swarms   ? SEEN_SPLIT
+                   : map->num_swarms < c->map->num_swarms ? SEEN_MERGE
+                                                          : SEEN_OTHER_SEATS);
         s->moved_ms = s->now_ms;
         sim_storm(s, MOVED_MS);
     }

@@ -142,7 +142,11 @@ static void sector_fate(struct sim_inode *i, uint64_t at, uint64_t end)
     struct dice *d = &i->disk->dice;
     const uint64_t luck = dice_below(d, 10);
     if (luck < 4) {
+        sim_see(i->disk->sim, SEEN_SECTOR_LOST);
         return; /* the new one does not arrive */
+    }
+    if (luck == 9) {
+        sim_see(i->disk->sim, SEEN_SECTOR_TORN);
     }
     copy_span(&i->old, &i->now, at, luck < 9 ? end : at + dice_below(d, end - at + 1));
 }
@@ -220,6 +224,7 @@ enum ses_err sim_disk_read(struct sim_inode *inode, uint64_t offset, void *out, 
     SES_REQUIRE(!disk->off, SES_ERR_IO);
     if (disk->limits.fail_reads > 0) {
         disk->limits.fail_reads--;
+        sim_see(disk->sim, SEEN_READ_FAILED);
         return SES_ERR_IO;
     }
     if (offset < inode->now.len) {
@@ -259,11 +264,13 @@ enum ses_err sim_disk_write(struct sim_inode *inode, uint64_t offset, const void
         return SES_ERR_IO;
     }
     if (grown > disk->limits.space_bytes) {
+        sim_see(disk->sim, SEEN_NO_SPACE);
         const uint64_t lacking = grown - disk->limits.space_bytes;
         room = lacking < len ? len - lacking : 0;
     }
     if (disk->limits.misdirect > 0 && len >= SECTOR) {
         disk->limits.misdirect--;
+        sim_see(disk->sim, SEEN_ASTRAY);
         go_astray(inode, offset, bytes, (size_t)room);
     } else if (room > 0) {
         put(inode, offset, bytes, (size_t)room);
@@ -298,6 +305,7 @@ enum ses_err sim_disk_sync(struct sim_inode *inode)
     SES_REQUIRE(alive(disk), SES_ERR_IO);
     if (disk->limits.fail_syncs > 0) {
         disk->limits.fail_syncs--;
+        sim_see(disk->sim, SEEN_SYNC_FAILED);
         return fail_sync(inode);
     }
     make_durable(inode);

@@ -353,6 +353,7 @@ void sim_flows_half_open(struct sim_net *net, struct dice *dice)
 {
     for (struct ses_flow *flow = net->flows; flow != NULL; flow = flow->next) {
         if (!flow->closing && flow->attached && dice_chance(dice, 500)) {
+            sim_see(net->sim, SEEN_HALF_OPEN);
             flow_shut(flow, 0);
             flow->other->numb = true;
             flow_shut_later(flow->other, dice_between(dice, 1000, KEEPALIVE_MS));

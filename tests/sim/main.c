@@ -45,6 +45,7 @@ struct totals {
     uint64_t run_cnt, failed_cnt, msgs, stored, delivered, crashes, faults, virtual_ms;
     uint64_t spread_ms_max, epochs, fetches, walks;
     uint64_t deleted, demands, shown, paid;
+    uint64_t seen[SEEN_CNT];
 };
 
 static void add_up(struct totals *t, const struct verdict_of_run *v)
@@ -63,6 +64,9 @@ static void add_up(struct totals *t, const struct verdict_of_run *v)
     t->demands += v->demand_cnt;
     t->shown += v->shown_cnt;
     t->paid += v->paid_cnt;
+    for (uint32_t i = 0; i < SEEN_CNT; i++) {
+        t->seen[i] += v->seen[i];
+    }
     t->virtual_ms += v->virtual_ms;
     t->spread_ms_max = v->spread_ms_max > t->spread_ms_max ? v->spread_ms_max : t->spread_ms_max;
 }
@@ -111,6 +115,14 @@ static struct totals run_all(const struct options *opt)
         memmove(jobs, jobs + 1, --running * sizeof jobs[0]);
     }
     return totals;
+}
+
+static void tell_seen(const struct totals *t, const char *mark)
+{
+    for (uint32_t i = 0; i < SEEN_CNT; i++) {
+        printf("%s%" PRIu64 " %s%s", i % 8 == 0 ? mark : "", t->seen[i],
+               sim_seen_text((enum sim_seen)i), i % 8 == 7 || i + 1 == SEEN_CNT ? "\n" : ", ");
+    }
 }
 
 static const char usage[] =
@@ -200,6 +212,7 @@ int main(int argc, char **argv)
     printf("%s%" PRIu64 " messages deleted; %" PRIu64 " demands on the chain, %" PRIu64
            " shown, %" PRIu64 " paid for\n",
            mark, t.deleted, t.demands, t.shown, t.paid);
+    tell_seen(&t, mark);
     if (opt.tap) {
         printf("1..%" PRIu64 "\n", t.run_cnt);
     }

@@ -35,12 +35,14 @@ uint64_t sim_net_delay(struct sim *s, uint32_t from, uint32_t to)
     delay *= dice_chance(&s->net_dice, w->tail_permille) ? 10 : 1;
     for (uint64_t rto = RTO_MS; dice_chance(&s->net_dice, w->loss_permille); rto *= 2) {
         delay += rto;
+        sim_see(s, SEEN_LOST_PACKET);
         if (delay > SIM_USER_TIMEOUT_MS) {
             return SIM_DEAD;
         }
     }
     if (lane->cut_until_ms > s->now_ms) {
         const uint64_t wait = lane->cut_until_ms - s->now_ms;
+        sim_see(s, SEEN_CUT);
         if (wait >= SIM_USER_TIMEOUT_MS) {
             return SIM_DEAD;
         }
@@ -48,6 +50,7 @@ uint64_t sim_net_delay(struct sim *s, uint32_t from, uint32_t to)
     }
     if (lane->clog_until_ms > s->now_ms) {
         delay += lane->clog_until_ms - s->now_ms;
+        sim_see(s, SEEN_CLOGGED);
     }
     return delay;
 }
@@ -125,6 +128,11 @@ static void call_return(void *cookie)
         const bool list = call->op == SES_RETRIEVE_LIST;
         (list ? oracle_list : oracle_page)(call->client->sim, call->server->host, call->body.bytes,
                                            call->body.len);
+    }
+    if (!call->told && call->err == SES_OK && call->server->host < s->node_cnt &&
+        call->client->host < s->node_cnt) {
+        oracle_given(call->client->sim, call->server->host, call->client->host, call->proto,
+                     call->op, &call->body);
     }
     if (call->lied && !call->told && call->err == SES_OK) {
         byz_was_caught(&call->client->sim->nodes[call->server->host], call->client->host);
@@ -228,6 +236,7 @@ static void call_go(struct ses_call *call)
     uint64_t delay = sim_net_delay(s, call->client->host, call->server->host);
     const uint64_t back = sim_net_delay(s, call->server->host, call->client->host);
     if (delay >= DIAL_MS || back >= DIAL_MS) { /* SIM_DEAD, too */
+        sim_see(s, SEEN_DEAD_LINE);
         sim_after(s, DIAL_MS, call_lost, call);
         return;
     }
@@ -248,6 +257,7 @@ static enum ses_err net_request(struct ses_net *base, const struct ses_request *
         return err;
     }
     if (dice_chance(&s->net_dice, s->weather.duplicate_permille)) {
+        sim_see(s, SEEN_TWIN);
         struct ses_call *twin = call_new(net, server, request);
         twin->told = true;
         call_go(twin);

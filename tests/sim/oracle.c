@@ -40,6 +40,7 @@ void oracle_free(struct sim *s)
         ses_free(s->oracle.msgs[i].receipts);
     }
     oracle_rots_free(s);
+    oracle_draws_free(s);
     ses_free(s->oracle.tombs);
     ses_free(s->oracle.demands);
     ses_free(s->oracle.msgs);
@@ -224,6 +225,9 @@ void oracle_node_up(struct sim *s, struct sim_node *node)
     }
     sim_map_free(map);
     oracle_deletes_node(s, node);
+    if (node->wiped_ms > 0 && node->byz == NULL) {
+        oracle_draw(s, node);
+    }
 }
 
 /* ---- D2: it reaches every member; D3: nothing is lost ---- */
@@ -312,7 +316,7 @@ static bool is_bounded(struct sim *s, const struct sim_msg *m)
     return bounded(s, &c);
 }
 
-void oracle_spread(struct sim *s, uint64_t epoch)
+void oracle_spread(struct sim *s, uint64_t epoch, bool prepare)
 {
     const uint64_t start_ms = epoch * s->chain.params.params.epoch_seconds * 1000;
     for (uint32_t i = 0; i < s->oracle.cnt && sim_calm(s, 0) && !s->verdict.failed; i++) {
@@ -320,8 +324,10 @@ void oracle_spread(struct sim *s, uint64_t epoch)
         for (uint32_t n = 0; n < s->node_cnt && alive(s, m) && m->stored_ms < start_ms; n++) {
             const struct sim_node *node = &s->nodes[n];
             const bool reachable = sim_node_up(node) && node->up_ms + SIM_MINUTE_MS < s->now_ms;
-            if (reachable && oracle_is_whole(s, node, m) && !holds(node, m) &&
-                !oracle_withheld(s, node, m) && is_bounded(s, m)) {
+            const bool lacks = reachable && oracle_is_whole(s, node, m) && !holds(node, m);
+            if (lacks && prepare) {
+                oracle_draw(s, node);
+            } else if (lacks && !oracle_withheld(s, node, m) && is_bounded(s, m)) {
                 sim_broken(s, "D2",
                            "message %u was stored before epoch %" PRIu64
                            " began, and near its end node %u lacks it",

@@ -112,6 +112,7 @@ void sim_person_crash(struct sim_person *p)
         return;
     }
     forget(p);
+    sim_see(p->sim, SEEN_PERSON_CRASH);
     sim_tell(p->sim, "person %u is killed", p->index);
     sim_after(p->sim, dice_between(&p->dice, 1000, 120000), come_back, p);
 }

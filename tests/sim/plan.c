@@ -104,6 +104,25 @@ static struct fault draw(struct sim *s, uint64_t hour)
     return f;
 }
 
+/* A disk is lost while its node's audit runs (nothing is drawn before the second epoch), also in
+ * the last hour. From dice of its own. */
+static void plan_loss(struct sim *s, uint64_t hours)
+{
+    struct dice d;
+    dice_init(&d, s->seed, "loss", 0);
+    if (hours < 2 || s->byz_cnt > 0 || s->node_cnt == ses_write_quorum(s->node_cnt) ||
+        !dice_chance(&d, 700)) {
+        return;
+    }
+    const struct fault f = {.kind = FAULT_WIPE,
+                            .at_ms = dice_between(&d, 2, hours) * SIM_HOUR_MS +
+                                     dice_between(&d, 2 * SIM_MINUTE_MS, 20 * SIM_MINUTE_MS),
+                            .a = (uint32_t)dice_below(&d, s->node_cnt),
+                            .for_ms = dice_between(&d, 1000, 20000),
+                            .seed = dice_u64(&d)};
+    add(&s->plan, &f);
+}
+
 /* No more disks are spoiled than a quorum bears. */
 static void plan_spoilers(struct sim *s, uint64_t hours)
 {
@@ -112,6 +131,7 @@ static void plan_spoilers(struct sim *s, uint64_t hours)
     const uint32_t m = s->node_cnt;
     const uint32_t most = m - ses_write_quorum(m) < 2 ? m - ses_write_quorum(m) : 2;
     if (most == 0 || !dice_chance(d, 500)) {
+        plan_loss(s, hours);
         return;
     }
     const uint32_t cnt = (uint32_t)dice_between(d, 1, most);

@@ -143,7 +143,20 @@ static void epoch_ends(void *cookie)
     const uint64_t epoch_ms = s->chain.params.params.epoch_seconds * 1000;
     if (!s->ending) {
         oracle_epoch(s, s->now_ms / epoch_ms - 1);
+        for (uint32_t i = 0; i < s->node_cnt; i++) {
+            if (s->nodes[i].wiped_ms + epoch_ms > s->now_ms && s->nodes[i].wiped_ms > 0) {
+                oracle_draw(s, &s->nodes[i]);
+            }
+        }
         sim_after(s, epoch_ms, epoch_ends, s);
+    }
+}
+
+static void epoch_is_over(void *cookie)
+{
+    struct sim *s = cookie;
+    if (!s->ending) {
+        oracle_spread(s, s->now_ms / (s->chain.params.params.epoch_seconds * 1000), false);
     }
 }
 
@@ -152,7 +165,8 @@ static void epoch_is_ending(void *cookie)
     struct sim *s = cookie;
     const uint64_t epoch_ms = s->chain.params.params.epoch_seconds * 1000;
     if (!s->ending) {
-        oracle_spread(s, s->now_ms / epoch_ms);
+        oracle_spread(s, s->now_ms / epoch_ms, true);
+        sim_after(s, SIM_MINUTE_MS / 2, epoch_is_over, s);
         sim_after(s, epoch_ms, epoch_is_ending, s);
     }
 }
@@ -173,7 +187,7 @@ static void start_people(struct sim *s)
     sim_after(s, CHECK_MS, check, s);
     const uint64_t epoch_ms = s->chain.params.params.epoch_seconds * 1000;
     sim_after(s, epoch_ms + SIM_MINUTE_MS, epoch_ends, s);
-    sim_after(s, epoch_ms - SIM_MINUTE_MS, epoch_is_ending, s);
+    sim_after(s, epoch_ms - SIM_MINUTE_MS * 3 / 2, epoch_is_ending, s);
 }
 
 /* ---- the end ---- */

@@ -44,6 +44,40 @@ bool dice_chance(struct dice *d, uint64_t permille);
 /* ---- signature.c: before ses_sign and ses_verify ---- */
 extern bool sim_mldsa; /* every signature is a real one */
 
+/* ---- what a run has been through: the last lines of its output ---- */
+#define SIM_SEEN(X)                                                                                \
+    X(LOST_PACKET, "packets lost")                                                                 \
+    X(DEAD_LINE, "connections given up")                                                           \
+    X(TWIN, "requests repeated")                                                                   \
+    X(CUT, "words cut off")                                                                        \
+    X(CLOGGED, "clogged")                                                                          \
+    X(HALF_OPEN, "half open")                                                                      \
+    X(SECTOR_LOST, "sectors lost")                                                                 \
+    X(SECTOR_TORN, "torn")                                                                         \
+    X(SYNC_FAILED, "syncs failed")                                                                 \
+    X(READ_FAILED, "reads failed")                                                                 \
+    X(NO_SPACE, "writes without space")                                                            \
+    X(ASTRAY, "writes astray")                                                                     \
+    X(OTHER_SEATS, "moves of members")                                                             \
+    X(SPLIT, "splits")                                                                             \
+    X(MERGE, "merges")                                                                             \
+    X(PERSON_CRASH, "crashes of people")                                                           \
+    X(LIE_PAGE, "lies to readers")                                                                 \
+    X(LIE_SYNC, "to members")                                                                      \
+    X(LIE_BULK, "in bulk")                                                                         \
+    X(LIE_RECEIPT, "in receipts")                                                                  \
+    X(LIE_CHAIN, "to the chain")                                                                   \
+    X(LIE_LATE, "late")                                                                            \
+    X(AUDIT_WATCHED, "answers during an audit")
+enum sim_seen {
+#define SIM_X(name, text) SEEN_##name,
+    SIM_SEEN(SIM_X)
+#undef SIM_X
+        SEEN_CNT
+};
+void sim_see(struct sim *s, enum sim_seen what);
+const char *sim_seen_text(enum sim_seen what);
+
 /* ---- trace.c: what happened, as a hash and as the last lines of text ---- */
 #define TRACE_LINES 64u
 #define TRACE_CHARS 160u
@@ -323,6 +357,7 @@ struct sim_msg {
 struct sim_tomb;   /* oracle_delete.c: what a statement deletes */
 struct sim_demand; /* demand.c */
 struct sim_rot;    /* rot.c */
+struct sim_draw;   /* oracle_withheld.c */
 struct oracle {
     struct sim_msg *msgs;
     uint32_t cnt, cap;
@@ -336,6 +371,7 @@ struct oracle {
     uint32_t owed_cnt, shown_cnt, paid_cnt; /* demands */
     struct sim_rot *rots;
     uint32_t rot_cnt;
+    struct sim_draw *draws;
 };
 struct sim_msg *sim_msg_new(struct sim *s);
 struct sim_msg *sim_msg_at(struct sim *s, uint32_t number);
@@ -388,8 +424,15 @@ bool oracle_is_whole(struct sim *s, const struct sim_node *node, const struct si
 bool oracle_undisturbed(const struct sim *s, uint64_t epoch);
 /* The others may not give it to the node yet (oracle_withheld.c). */
 bool oracle_withheld(struct sim *s, const struct sim_node *node, const struct sim_msg *m);
-/* D2 within an epoch: what was stored before `epoch` began, near its end. */
-void oracle_spread(struct sim *s, uint64_t epoch);
+/* Finds out what the running audit of a node draws; known some milliseconds later. */
+void oracle_draw(struct sim *s, const struct sim_node *node);
+void oracle_draws_free(struct sim *s);
+/* An answer from node to node. */
+void oracle_given(struct sim *s, uint32_t server, uint32_t client, enum ses_proto proto, uint8_t op,
+                  const struct ses_buf *body);
+/* D2 within an epoch: what was stored before `epoch` began, near its end; `prepare`: finds out for
+ * whom audits are an excuse. */
+void oracle_spread(struct sim *s, uint64_t epoch, bool prepare);
 
 /* ---- oracle_delete.c ---- */
 /* The owner signed a statement: the number of the message that it is. */
@@ -500,6 +543,7 @@ struct verdict_of_run {
     uint32_t fetch_cnt, walk_cnt;
     uint32_t deleted_cnt, demand_cnt, shown_cnt, paid_cnt;
     uint64_t spread_ms_max;
+    uint64_t seen[SEEN_CNT];
 };
 struct sim {
     struct sim_setup setup;

@@ -39,3 +39,18 @@ void sim_tell(struct sim *s, const char *format, ...)
         printf("%s\n", line);
     }
 }
+
+void sim_see(struct sim *s, enum sim_seen what)
+{
+    s->verdict.seen[what]++;
+}
+
+const char *sim_seen_text(enum sim_seen what)
+{
+    static const char *const texts[] = {
+#define SIM_X(name, text) text,
+        SIM_SEEN(SIM_X)
+#undef SIM_X
+    };
+    return texts[what];
+}
