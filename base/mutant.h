@@ -43,7 +43,6 @@
     X(CLAIMS_NOT_CHECKED, "what a member gives need not be what it told of")                       \
     X(NEVER_CUT_OFF, "a member that gave another record than it told of is asked again")           \
     X(DRAWN_GIVEN, "a member is given what its running audit draws")                               \
-    X(WITHHELD_TOO_LONG, "what was drawn is withheld although the response is on chain")           \
     X(OTHERS_WITHHELD, "what an audit does not draw is withheld, too")                             \
     X(FOREIGN_SIGNATURE, "the chain does not look at a node's signature")                          \
     X(OPENINGS_NOT_CHECKED, "the chain believes any opening")                                      \

@@ -177,9 +177,8 @@ bool ses_withhold(struct ses_daemon *d, const struct ses_node_id *node_id,
                   const struct ses_hash *id)
 {
     const struct sync_peer *peer = ses_sync_peer(d, node_id);
-    const bool over = is_over(d, peer) && !SES_MUTANT(WITHHELD_TOO_LONG);
     const bool other = SES_MUTANT(OTHERS_WITHHELD) && peer->withheld_cnt > 0;
-    if (over || SES_MUTANT(DRAWN_GIVEN) || !(ses_drawn(d, node_id, id) || other)) {
+    if (is_over(d, peer) || SES_MUTANT(DRAWN_GIVEN) || !(ses_drawn(d, node_id, id) || other)) {
         return false;
     }
     d->stats.sync_withheld++;

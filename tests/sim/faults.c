@@ -203,6 +203,7 @@ static void wiped(void *cookie)
 
 static void wipe(struct sim *s, struct fault *f)
 {
+    oracle_draw(s, &s->nodes[f->a]);
     sim_node_die(&s->nodes[f->a], DEATH_KILL, SIM_DEAD);
     after(s, f->for_ms, wiped, f, f->a);
 }

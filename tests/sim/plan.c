@@ -104,22 +104,23 @@ static struct fault draw(struct sim *s, uint64_t hour)
     return f;
 }
 
-/* A disk is lost while its node's audit runs (nothing is drawn before the second epoch), also in
- * the last hour. From dice of its own. */
+/* A disk is lost where no other is: while its node's audit runs (nothing is drawn before the second
+ * epoch), also in the last hour; where some lie in the first, so that others can be judged, and
+ * what is fetched in bulk may be a lie. From dice of its own. */
 static void plan_loss(struct sim *s, uint64_t hours)
 {
     struct dice d;
-    dice_init(&d, s->seed, "loss", 0);
-    if (hours < 2 || s->byz_cnt > 0 || s->node_cnt == ses_write_quorum(s->node_cnt) ||
-        !dice_chance(&d, 700)) {
+    const bool lies = s->byz_cnt > 0;
+    if (!lies && hours < 2) {
         return;
     }
-    const struct fault f = {.kind = FAULT_WIPE,
-                            .at_ms = dice_between(&d, 2, hours) * SIM_HOUR_MS +
-                                     dice_between(&d, 2 * SIM_MINUTE_MS, 20 * SIM_MINUTE_MS),
-                            .a = (uint32_t)dice_below(&d, s->node_cnt),
-                            .for_ms = dice_between(&d, 1000, 20000),
-                            .seed = dice_u64(&d)};
+    dice_init(&d, s->seed, "loss", 0);
+    const uint64_t hour = lies ? 0 : dice_between(&d, 2, hours);
+    const uint64_t into_ms = dice_between(&d, lies ? 25 : 2, lies ? 35 : 20) * SIM_MINUTE_MS;
+    struct fault f = {.kind = FAULT_WIPE, .at_ms = hour * SIM_HOUR_MS + into_ms};
+    f.a = (uint32_t)dice_below(&d, s->node_cnt);
+    f.for_ms = dice_between(&d, 1000, 20000);
+    f.seed = dice_u64(&d);
     add(&s->plan, &f);
 }
 
@@ -130,7 +131,10 @@ static void plan_spoilers(struct sim *s, uint64_t hours)
     struct dice *d = &s->plan_dice;
     const uint32_t m = s->node_cnt;
     const uint32_t most = m - ses_write_quorum(m) < 2 ? m - ses_write_quorum(m) : 2;
-    if (most == 0 || !dice_chance(d, 500)) {
+    if (most == 0) {
+        return;
+    }
+    if (!dice_chance(d, 500)) {
         plan_loss(s, hours);
         return;
     }
