@@ -2,10 +2,9 @@
  * must give the same trace; a seed that breaks a promise is run again with fewer and fewer faults,
  * until none can be left out (docs/testing.md). */
 #include <getopt.h>
+#include <unistd.h>
 
 #include "tests/sim/runner.h"
-
-#define JOBS_MAX 64u
 
 struct options {
     uint64_t first, cnt;
@@ -99,20 +98,34 @@ static void take(const struct options *opt, const struct job *job, struct totals
     ses_free(o);
 }
 
+static void tell_progress(const struct options *opt, const struct totals *t)
+{
+    if (opt->cnt > 4 && isatty(2) == 1) {
+        fprintf(stderr, "\r%" PRIu64 " of %" PRIu64 " seeds, %" PRIu64 " failed%s", t->run_cnt,
+                opt->cnt, t->failed_cnt, t->run_cnt == opt->cnt ? "\n" : "");
+    }
+}
+
 static struct totals run_all(const struct options *opt)
 {
     struct totals totals = {0};
-    struct job jobs[JOBS_MAX];
-    uint32_t running = 0;
+    struct job jobs[RUNNER_JOBS_MAX];
+    uint32_t job_cnt = 0;
     uint64_t next = 0;
-    while (next < opt->cnt || running > 0) {
-        while (next < opt->cnt && running < opt->jobs) {
+    while (next < opt->cnt || job_cnt > 0) {
+        const bool more = next < opt->cnt && job_cnt < RUNNER_JOBS_MAX;
+        const uint32_t busy = runner_busy(jobs, job_cnt, false);
+        if (more && busy < opt->jobs) {
             struct sim_setup setup = opt->setup;
             setup.seed = opt->first + next++;
-            jobs[running++] = runner_spawn(&setup, opt->twice);
+            jobs[job_cnt++] = runner_spawn(&setup, opt->twice);
+        } else if (!more || runner_busy(jobs, 1, false) == 0) {
+            take(opt, &jobs[0], &totals); /* in order: the output is the same on every machine */
+            memmove(jobs, jobs + 1, --job_cnt * sizeof jobs[0]);
+            tell_progress(opt, &totals);
+        } else {
+            (void)runner_busy(jobs, job_cnt, true);
         }
-        take(opt, &jobs[0], &totals); /* in order: the output is the same on every machine */
-        memmove(jobs, jobs + 1, --running * sizeof jobs[0]);
     }
     return totals;
 }
@@ -182,8 +195,9 @@ static bool parse(struct options *opt, int argc, char **argv)
             return false;
         }
     }
-    return optind == argc && opt->setup.hours_max >= 2 && opt->jobs >= 1 && opt->jobs <= JOBS_MAX &&
-           opt->setup.nodes <= SIM_NODES_MAX && opt->setup.people < SIM_PEOPLE_MAX;
+    return optind == argc && opt->setup.hours_max >= 2 && opt->jobs >= 1 &&
+           opt->jobs <= RUNNER_JOBS_MAX && opt->setup.nodes <= SIM_NODES_MAX &&
+           opt->setup.people < SIM_PEOPLE_MAX;
 }
 
 int main(int argc, char **argv)

@@ -5,7 +5,7 @@
 #ifdef SES_MUTANTS
 enum ses_mutant ses_mutant_on;
 
-#define JOBS_MAX 16u
+#define AHEAD_MAX 16u
 
 struct mutant {
     const char *name, *text;
@@ -17,30 +17,44 @@ static const struct mutant mutants[SES_MUTANT_CNT] = {
 #undef SES_X
 };
 
+static bool catches(const struct job *job, struct outcome *out)
+{
+    struct outcome *o = ses_alloc(1, sizeof *o);
+    struct plan plan;
+    SES_ASSERT(o != NULL);
+    runner_collect(job, o, &plan);
+    const bool failed = o->verdict.failed;
+    if (failed) {
+        *out = *o;
+    }
+    plan_free(&plan);
+    ses_free(o);
+    return failed;
+}
+
 /* The first seed that catches the mutant, 0 if none does. */
 static uint64_t hunt(const struct sim_setup *base, uint64_t seed_max, uint32_t jobs,
                      struct outcome *out)
 {
+    struct job running[AHEAD_MAX];
+    uint32_t cnt = 0;
     uint64_t caught = 0;
-    for (uint64_t seed = 1; seed <= seed_max && caught == 0; seed += jobs) {
-        struct job running[JOBS_MAX];
-        for (uint32_t i = 0; i < jobs; i++) {
+    uint64_t next = 1;
+    while (caught == 0 && (next <= seed_max || cnt > 0)) {
+        const bool more = next <= seed_max && cnt < AHEAD_MAX;
+        if (more && runner_busy(running, cnt, false) < jobs) {
             struct sim_setup setup = *base;
-            setup.seed = seed + i;
-            running[i] = runner_spawn(&setup, false);
+            setup.seed = next++;
+            running[cnt++] = runner_spawn(&setup, false);
+        } else if (!more || runner_busy(running, 1, false) == 0) { /* in order: the lowest counts */
+            caught = catches(&running[0], out) ? running[0].seed : 0;
+            memmove(running, running + 1, --cnt * sizeof running[0]);
+        } else {
+            (void)runner_busy(running, cnt, true);
         }
-        for (uint32_t i = 0; i < jobs; i++) { /* in order: the lowest seed counts */
-            struct outcome *o = ses_alloc(1, sizeof *o);
-            struct plan plan;
-            SES_ASSERT(o != NULL);
-            runner_collect(&running[i], o, &plan);
-            if (o->verdict.failed && caught == 0) {
-                caught = running[i].seed;
-                *out = *o;
-            }
-            plan_free(&plan);
-            ses_free(o);
-        }
+    }
+    for (uint32_t i = 0; i < cnt; i++) {
+        runner_drop(&running[i]);
     }
     return caught;
 }
@@ -78,7 +92,7 @@ int mutants_run(const struct sim_setup *setup, const char *only, uint64_t seed_m
             continue;
         }
         ses_mutant_on = (enum ses_mutant)i;
-        const uint64_t caught = hunt(setup, seed_max, jobs < JOBS_MAX ? jobs : JOBS_MAX, o);
+        const uint64_t caught = hunt(setup, seed_max, jobs < AHEAD_MAX ? jobs : AHEAD_MAX, o);
         bad += !judge(++cnt, i, caught, seed_max, o, tap);
     }
     printf("%s%u mutants, %u not as they should be\n", tap ? "# " : "", cnt, bad);

@@ -1,6 +1,8 @@
 /* A run in a process of its own, and what it tells; the search for fewer faults. */
 #include "tests/sim/runner.h"
 
+#include <poll.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -75,6 +77,21 @@ struct job runner_spawn(const struct sim_setup *setup, bool twice)
     return (struct job){.pid = pid, .from = ends[0], .seed = setup->seed};
 }
 
+uint32_t runner_busy(const struct job *jobs, uint32_t cnt, bool wait)
+{
+    struct pollfd ends[RUNNER_JOBS_MAX];
+    uint32_t busy = 0;
+    SES_ASSERT(cnt <= RUNNER_JOBS_MAX);
+    for (uint32_t i = 0; i < cnt; i++) {
+        ends[busy] = (struct pollfd){.fd = jobs[i].from, .events = POLLIN};
+        busy += poll(&ends[busy], 1, 0) == 0; /* a process that is done writes, or is gone */
+    }
+    if (wait && busy > 0 && poll(ends, busy, -1) > 0) {
+        return runner_busy(jobs, cnt, false);
+    }
+    return busy;
+}
+
 void runner_collect(const struct job *job, struct outcome *out, struct plan *plan)
 {
     int status = 0;
@@ -106,6 +123,13 @@ void runner_collect(const struct job *job, struct outcome *out, struct plan *pla
         (void)snprintf(out->verdict.text, sizeof out->verdict.text,
                        "the same seed gave two traces");
     }
+}
+
+void runner_drop(const struct job *job)
+{
+    (void)kill(job->pid, SIGKILL);
+    (void)close(job->from);
+    (void)waitpid(job->pid, NULL, 0);
 }
 
 static bool breaks(const struct sim_setup *setup, const struct plan *plan, const char *promise,

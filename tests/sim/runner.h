@@ -7,6 +7,7 @@
 
 #include "tests/sim/sim.h"
 
+#define RUNNER_JOBS_MAX 64u /* under way, those included that are done and wait for their turn */
 struct outcome {
     struct verdict_of_run verdict;
     char lines[TRACE_LINES][TRACE_CHARS];
@@ -22,8 +23,12 @@ struct job {
 
 /* `twice`: the seed is run again in the same process, and must give the same trace. */
 struct job runner_spawn(const struct sim_setup *setup, bool twice);
+/* How many of them are not done; with `wait` not before one is that was not. */
+uint32_t runner_busy(const struct job *jobs, uint32_t cnt, bool wait);
 /* Waits. `plan` gets what was planned (plan_free). */
 void runner_collect(const struct job *job, struct outcome *out, struct plan *plan);
+/* Ends a run of which nothing is wanted any more. */
+void runner_drop(const struct job *job);
 /* Leaves out faults while the same promise stays broken; *best is the last run that broke it. */
 void runner_shrink(const struct sim_setup *setup, struct plan *plan, struct outcome *best);
 /* Faults that are not left out. */
