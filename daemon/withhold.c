@@ -1,6 +1,6 @@
 /* A member's audit draws leaves of what it committed to, and everybody can compute which. They are
- * not given to it until its response is on chain: copying a root and fetching two leaves must not
- * pass. What counts is our own root of that epoch: a member that committed to another one has to
+ * not given to it until its response is on chain or its epoch is over: copying a root and fetching
+ * two leaves must not pass. What counts is our own root of that epoch: a member that committed to another one has to
  * open other leaves, and is deviant.
  *
  *     it asks ─► learn what is drawn ─► withhold ─► is the response on chain? ─► offer
@@ -16,9 +16,14 @@ struct inquiry {
     struct ses_node_id node_id;
 };
 
+/* The response is there, or none can come any more: a block of its epoch would be older than this.
+ * Otherwise nobody would give anything while no blocks come. */
 static bool is_over(const struct ses_daemon *d, const struct sync_peer *peer)
 {
-    return d->map != NULL && peer->responded_epoch != 0 && peer->responded_epoch == d->map->epoch;
+    return d->map != NULL &&
+           ((peer->responded_epoch != 0 && peer->responded_epoch == d->map->epoch) ||
+            ses_daemon_now(d) >=
+                ses_epoch_start_ms(&d->times, d->map->epoch + 1) + d->times.freeze_s * 1000);
 }
 
 static void on_standing(void *cookie, enum ses_err err, const struct ses_chain_standing *standing,
