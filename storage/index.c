@@ -135,11 +135,8 @@ enum ses_err ses_index_open(struct ses_index **out, const struct ses_disk *disk,
     return SES_OK;
 }
 
-void ses_index_free(struct ses_index *index)
+static void close_in(struct ses_index *index)
 {
-    if (index == NULL) {
-        return;
-    }
     sqlite3_finalize(index->insert);
     sqlite3_finalize(index->segment);
     sqlite3_finalize(index->mark);
@@ -151,7 +148,36 @@ void ses_index_free(struct ses_index *index)
     sqlite3_finalize(index->begin);
     sqlite3_finalize(index->commit);
     ses_db_close(index->db);
-    ses_free(index);
+}
+
+void ses_index_free(struct ses_index *index)
+{
+    if (index != NULL) {
+        close_in(index);
+        ses_buf_free(&index->rows);
+        ses_free(index);
+    }
+}
+
+void ses_index_leave(struct ses_index *index)
+{
+    ses_index_rollback(index);
+    close_in(index);
+    *index = (struct ses_index){.ttl_class = index->ttl_class,
+                                .day = index->day,
+                                .rows = index->rows,
+                                .rows_lost = index->rows_lost,
+                                .tried = index->tried};
+}
+
+enum ses_err ses_index_return(struct ses_index *index, const struct ses_disk *disk,
+                              const uint8_t instance[8])
+{
+    const enum ses_err err = open_in(index, disk, instance);
+    if (err != SES_OK) {
+        ses_index_leave(index);
+    }
+    return err;
 }
 
 enum ses_err ses_index_begin(struct ses_index *index)
@@ -170,6 +196,8 @@ enum ses_err ses_index_commit(struct ses_index *index)
     SES_REQUIRE(sqlite3_get_autocommit(index->db) == 0, SES_ERR_NO_SPACE);
     SES_TRY(ses_db_run(index->commit));
     index->in_transaction = false;
+    ses_buf_free(&index->rows);
+    index->rows_lost = false;
     if (index->sync) {
         /* WAL with synchronous=NORMAL does not sync commits; a checkpoint does */
         index->sync = false;

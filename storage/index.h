@@ -28,7 +28,10 @@ struct ses_index {
     uint8_t ttl_class;
     uint32_t day;
     bool in_transaction;
-    bool sync; /* this transaction must be durable by itself */
+    bool sync;           /* this transaction must be durable by itself */
+    struct ses_buf rows; /* of this transaction, or all that it lacks while it is behind (lane.c) */
+    bool rows_lost;      /* they were too many */
+    bool tried;          /* in this batch */
     uint64_t used;
     uint64_t recent[16]; /* signatures that are surely there */
     uint32_t recent_at;
@@ -41,6 +44,11 @@ struct ses_index {
 SES_CHECKED enum ses_err ses_index_open(struct ses_index **out, const struct ses_disk *disk,
                                         uint8_t ttl_class, uint32_t day, const uint8_t instance[8]);
 void ses_index_free(struct ses_index *index);
+/* Leaves it behind: what was not committed is rolled back; class, day and rows stay. */
+void ses_index_leave(struct ses_index *index);
+/* Opens one that is behind; after an error it still is. */
+SES_CHECKED enum ses_err ses_index_return(struct ses_index *index, const struct ses_disk *disk,
+                                          const uint8_t instance[8]);
 void ses_index_name(char out[48], uint8_t ttl_class, uint32_t day);
 /* "<class>-<day>.db", nothing else. */
 bool ses_index_name_parse(const char *name, uint8_t *ttl_class, uint32_t *day);

@@ -4,6 +4,8 @@
 
 #include "storage/storage_internal.h"
 
+#define KEPT_BYTES_MAX ((size_t)1 << 20) /* of an index that is behind */
+
 void ses_segment_path(char out[48], const struct ses_segment *segment)
 {
     const int len =
@@ -93,25 +95,90 @@ void ses_lane_forget_file(struct ses_lane *lane, const struct ses_segment *segme
     }
 }
 
-/* ---- index databases ---- */
-/* A lack of space makes the index stay behind: the logs have everything, the next start catches
- * up. */
-static void leave_behind(struct ses_lane *lane, struct ses_index **slot)
+/* ---- an index that finds no room ---- */
+/* The logs have everything, so it stays behind, and each batch that needs it tries again: then it
+ * gets the rows that it lacks from memory. Where they are too many the next start has them from the
+ * logs. */
+struct kept_row { /* and its targets */
+    struct ses_index_row row;
+    uint64_t segment_end;
+};
+
+static void keep(struct ses_index *index, const struct ses_index_row *row, uint64_t segment_end)
 {
-    const uint8_t ttl_class = (*slot)->ttl_class;
-    const uint32_t day = (*slot)->day;
-    ses_logf(lane->log, SES_LOG_WARN, "storage",
-             "no space for the index: it is completed at the next start class=%u day=%u",
-             (unsigned)ttl_class, (unsigned)day);
-    ses_index_rollback(*slot);
-    ses_index_free(*slot);
-    *slot = ses_alloc(1, sizeof **slot);
-    if (*slot != NULL) {
-        (*slot)->ttl_class = ttl_class;
-        (*slot)->day = day;
+    struct kept_row kept;
+    memset(&kept, 0, sizeof kept);
+    kept.row = *row;
+    kept.segment_end = segment_end;
+    const size_t target_bytes = row->target_cnt * sizeof *row->targets;
+    index->rows_lost = index->rows_lost || index->rows.len > KEPT_BYTES_MAX ||
+                       ses_buf_reserve(&index->rows, sizeof kept + target_bytes) != SES_OK ||
+                       ses_buf_append(&index->rows, &kept, sizeof kept) != SES_OK ||
+                       ses_buf_append(&index->rows, row->targets, target_bytes) != SES_OK;
+    if (index->rows_lost) {
+        ses_buf_free(&index->rows);
     }
 }
 
+static enum ses_err write_row(struct ses_index *index, const struct ses_index_row *row,
+                              uint64_t segment_end)
+{
+    SES_TRY(ses_index_insert(index, row));
+    for (uint8_t i = 0; i < row->target_cnt; i++) {
+        SES_TRY(ses_index_put_deletion(index, row->seq, &row->targets[i]));
+    }
+    return segment_end > 0 ? ses_index_set_end(index, row->segment.hour, segment_end) : SES_OK;
+}
+
+static enum ses_err write_kept(struct ses_index *index)
+{
+    struct kept_row kept;
+    struct ses_deletion targets[SES_DELETIONS_MAX];
+    SES_TRY(ses_index_begin(index));
+    for (size_t at = 0; at < index->rows.len;) {
+        memcpy(&kept, index->rows.bytes + at, sizeof kept);
+        at += sizeof kept;
+        SES_ASSERT(kept.row.target_cnt <= SES_DELETIONS_MAX);
+        memcpy(targets, index->rows.bytes + at, kept.row.target_cnt * sizeof targets[0]);
+        at += kept.row.target_cnt * sizeof targets[0];
+        kept.row.targets = targets;
+        SES_TRY(write_row(index, &kept.row, kept.segment_end));
+    }
+    return SES_OK;
+}
+
+static enum ses_err catch_up(struct ses_lane *lane, struct ses_index *index)
+{
+    if (index->tried || index->rows_lost) {
+        return SES_OK;
+    }
+    index->tried = true;
+    enum ses_err err = ses_index_return(index, lane->disk, lane->instance);
+    if (err == SES_OK) {
+        err = write_kept(index);
+    }
+    if (err == SES_ERR_NO_SPACE) {
+        ses_index_leave(index);
+        return SES_OK;
+    }
+    if (err == SES_OK) {
+        ses_logf(lane->log, SES_LOG_INFO, "storage",
+                 "space again: the index is complete class=%u day=%u", (unsigned)index->ttl_class,
+                 (unsigned)index->day);
+    }
+    return err;
+}
+
+static void leave_behind(struct ses_lane *lane, struct ses_index *index)
+{
+    ses_logf(lane->log, SES_LOG_WARN, "storage",
+             "no space for the index: it is completed when there is some class=%u day=%u",
+             (unsigned)index->ttl_class, (unsigned)index->day);
+    index->tried = true;
+    ses_index_leave(index);
+}
+
+/* ---- index databases ---- */
 static struct ses_index **find_index(struct ses_lane *lane, uint8_t ttl_class, uint32_t day)
 {
     struct ses_index **free_slot = NULL;
@@ -149,6 +216,9 @@ enum ses_err ses_lane_index(struct ses_lane *lane, uint8_t ttl_class, uint32_t d
         SES_TRY(ses_index_open(slot, lane->disk, ttl_class, day, lane->instance));
     }
     if ((*slot)->db == NULL) {
+        SES_TRY(catch_up(lane, *slot));
+    }
+    if ((*slot)->db == NULL) {
         return SES_OK;
     }
     SES_TRY(ses_index_begin(*slot));
@@ -170,47 +240,38 @@ void ses_lane_drop_index(struct ses_lane *lane, uint8_t ttl_class, uint32_t day)
     }
 }
 
-/* `err` of a call on the index of this class and day. */
-static enum ses_err forgive_space(struct ses_lane *lane, uint8_t ttl_class, uint32_t day,
-                                  enum ses_err err)
+/* Its slot, where there was no room to create it. */
+static enum ses_err born_behind(struct ses_lane *lane, struct ses_index **slot, uint8_t ttl_class,
+                                uint32_t day)
 {
-    if (err != SES_ERR_NO_SPACE) {
-        return err;
-    }
-    struct ses_index **slot = find_index(lane, ttl_class, day);
-    if (slot != NULL && *slot != NULL) {
-        leave_behind(lane, slot);
-        return *slot != NULL ? SES_OK : SES_ERR_MEMORY;
-    }
-    if (slot != NULL) { /* it could not even be created */
+    if (*slot == NULL) {
         *slot = ses_alloc(1, sizeof **slot);
         SES_REQUIRE(*slot != NULL, SES_ERR_MEMORY);
         (*slot)->ttl_class = ttl_class;
         (*slot)->day = day;
     }
+    leave_behind(lane, *slot);
     return SES_OK;
-}
-
-static enum ses_err insert(struct ses_lane *lane, const struct ses_index_row *row,
-                           uint64_t segment_end)
-{
-    struct ses_index *index;
-    SES_TRY(ses_lane_index(lane, row->segment.ttl_class, ses_day_of(&row->segment), &index));
-    if (index == NULL) {
-        return SES_OK;
-    }
-    SES_TRY(ses_index_insert(index, row));
-    for (uint8_t i = 0; i < row->target_cnt; i++) {
-        SES_TRY(ses_index_put_deletion(index, row->seq, &row->targets[i]));
-    }
-    return segment_end > 0 ? ses_index_set_end(index, row->segment.hour, segment_end) : SES_OK;
 }
 
 enum ses_err ses_lane_insert(struct ses_lane *lane, const struct ses_index_row *row,
                              uint64_t segment_end)
 {
-    return forgive_space(lane, row->segment.ttl_class, ses_day_of(&row->segment),
-                         insert(lane, row, segment_end));
+    struct ses_index *index;
+    const uint8_t ttl_class = row->segment.ttl_class;
+    const uint32_t day = ses_day_of(&row->segment);
+    enum ses_err err = ses_lane_index(lane, ttl_class, day, &index);
+    if (err == SES_OK && index != NULL) {
+        err = write_row(index, row, segment_end);
+    }
+    SES_REQUIRE(err == SES_OK || err == SES_ERR_NO_SPACE, err);
+    struct ses_index **slot = find_index(lane, ttl_class, day);
+    SES_ASSERT(slot != NULL); /* it was found, or had no room on the disk */
+    if (err != SES_OK) {
+        SES_TRY(born_behind(lane, slot, ttl_class, day));
+    }
+    keep(*slot, row, segment_end);
+    return SES_OK;
 }
 
 bool ses_lane_behind(const struct ses_lane *lane, const struct ses_segment *segment)
@@ -228,16 +289,17 @@ bool ses_lane_behind(const struct ses_lane *lane, const struct ses_segment *segm
 enum ses_err ses_lane_commit(struct ses_lane *lane)
 {
     for (size_t i = 0; i < SES_LANE_INDEXES; i++) {
-        struct ses_index **slot = &lane->indexes[i];
-        if (*slot == NULL || !(*slot)->in_transaction) {
-            continue;
+        struct ses_index *index = lane->indexes[i];
+        if (index != NULL && index->in_transaction) {
+            const enum ses_err err = ses_index_commit(index);
+            if (err == SES_ERR_NO_SPACE) {
+                leave_behind(lane, index);
+            } else if (err != SES_OK) {
+                return err;
+            }
         }
-        const enum ses_err err = ses_index_commit(*slot);
-        if (err == SES_ERR_NO_SPACE) {
-            leave_behind(lane, slot);
-            SES_REQUIRE(*slot != NULL, SES_ERR_MEMORY);
-        } else if (err != SES_OK) {
-            return err;
+        if (index != NULL) {
+            index->tried = false;
         }
     }
     return SES_OK;

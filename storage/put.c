@@ -76,12 +76,23 @@ static enum ses_err write_debt(struct ses_task *task, struct ses_lane *lane)
     return ses_index_mark(index, t->seq, t->flags);
 }
 
+/* Nobody was told: whoever comes with the record again is not told either before it stands. */
+static void owe_not(struct ses_store *store, const struct owe_task *t)
+{
+    struct ses_entry *e = ses_catalog_entry(&store->catalog, t->op->entry);
+    if (e->state == SES_ENTRY_LIVE && e->seq == t->seq) {
+        ses_catalog_settle(&store->catalog, t->op->entry);
+        e->flags &= (uint8_t)~SES_FLAG_ENTRY;
+    }
+}
+
 static void debt_written(struct ses_task *task, struct ses_store *store)
 {
     struct owe_task *t = (struct owe_task *)task;
     if (task->err == SES_OK) {
         ses_sign_push(store, t->op);
     } else {
+        owe_not(store, t);
         ses_put_op_fail(store, t->op, task->err == SES_ERR_NO_SPACE ? SES_ERR_DISK_LOW : task->err);
     }
     ses_free(t);

@@ -400,22 +400,37 @@ static void test_expiry(void)
     end();
 }
 
-/* No page more for the databases that are open. */
-static void stop_growth(void)
+/* Of the one database that is open. */
+static struct ses_index *open_index(void)
 {
-    for (uint32_t i = 0; i < SES_LANE_INDEXES; i++) {
-        const struct ses_index *index = kit.store->lane.indexes[i];
-        SES_ASSERT(index == NULL || sqlite3_exec(index->db, "PRAGMA max_page_count = 1", NULL, NULL,
-                                                 NULL) == SQLITE_OK);
+    uint32_t i = 0;
+    while (i < SES_LANE_INDEXES - 1 && kit.store->lane.indexes[i] == NULL) {
+        i++;
     }
+    TAP_MUST(kit.store->lane.indexes[i] != NULL);
+    return kit.store->lane.indexes[i];
 }
 
-/* Receipts that find no room take the whole batch out of the index: what was put with them is
- * indexed at the next start, and what would stand there only is refused. */
-static void test_index_without_room(void)
+static uint64_t seq_of(const struct kit_record *record)
 {
-    begin();
-    struct kit_record records[2];
+    uint32_t entry;
+    const bool found = ses_catalog_find(&kit.store->catalog, &record->ids.id, &entry);
+    TAP_MUST(found);
+    return ses_catalog_entry(&kit.store->catalog, entry)->seq;
+}
+
+static enum ses_err put_run(const struct kit_record *record, enum kit_how how)
+{
+    struct kit_put put;
+    kit_put_start(&kit, &put, record, how);
+    TAP_OK(test_loop_run(kit.loop, &put.done));
+    return put.err;
+}
+
+/* Receipts that find no room take the whole batch out of the index: what would stand there only is
+ * refused. */
+static void take_room(struct kit_record records[2])
+{
     struct kit_put puts[3];
     for (uint64_t n = 0; n < 2; n++) {
         const struct kit_spec spec = spec_of(n, 1);
@@ -423,7 +438,8 @@ static void test_index_without_room(void)
     }
     kit_put_start(&kit, &puts[0], &records[0], KIT_REPLICA);
     TAP_OK(test_loop_run(kit.loop, &puts[0].done));
-    stop_growth();
+    TAP_OK(SQLITE_OK ==
+           sqlite3_exec(open_index()->db, "PRAGMA max_page_count = 1", NULL, NULL, NULL));
     kit_put_start(&kit, &puts[1], &records[0], KIT_ENTRY); /* a debt, which stands in no log */
     kit_put_start(&kit, &puts[2], &records[1], KIT_REPLICA);
     for (uint32_t i = 0; i < 100; i++) {
@@ -436,9 +452,46 @@ static void test_index_without_room(void)
     TAP_EQ(0, kit.fatal_cnt);
     TAP_ERR(SES_ERR_DISK_LOW, puts[1].err);
     TAP_ERR(SES_OK, puts[2].err);
-    reopen();
+    TAP_OK(open_index()->db == NULL);
+}
+
+static void check_both(void)
+{
     kit_read(&kit, &box, 1, 0, NULL, 10, 1 << 20);
     TAP_EQ(2, box.cnt);
+}
+
+/* When there is room again, the next that needs the index completes it. */
+static void test_index_without_room(void)
+{
+    struct kit_record records[2];
+    begin();
+    take_room(records);
+    const uint64_t seq = seq_of(&records[1]);
+    TAP_ERR(SES_OK, put_run(&records[0], KIT_ENTRY));
+    TAP_OK(open_index()->db != NULL);
+    TAP_EQ(0, open_index()->rows.len);
+    reopen();
+    check_both();
+    TAP_EQ(seq, seq_of(&records[1])); /* else it was read from its log, and came later */
+    kit_record_free(&records[0]);
+    kit_record_free(&records[1]);
+    end();
+}
+
+/* More rows than are kept: the next start has them from the logs. */
+static void test_index_far_behind(void)
+{
+    struct kit_record records[2];
+    begin();
+    take_room(records);
+    open_index()->rows_lost = true;
+    const uint64_t seq = seq_of(&records[1]);
+    TAP_ERR(SES_ERR_DISK_LOW, put_run(&records[0], KIT_ENTRY));
+    reopen();
+    check_both();
+    TAP_OK(seq < seq_of(&records[1]));
+    TAP_ERR(SES_OK, put_run(&records[0], KIT_ENTRY));
     kit_record_free(&records[0]);
     kit_record_free(&records[1]);
     end();
@@ -697,6 +750,7 @@ int main(void)
     TAP_RUN(test_quota);
     TAP_RUN(test_quota_counts_what_is_in_flight);
     TAP_RUN(test_index_without_room);
+    TAP_RUN(test_index_far_behind);
     TAP_RUN(test_expiry);
     TAP_RUN(test_pending);
     TAP_RUN(test_receipts);
