@@ -381,15 +381,31 @@ void oracle_end(struct sim *s)
 }
 
 /* ---- C1: enough answers hold everything ---- */
-/* Those that hold a message and those that answered must overlap, spoiled disks left out. */
-static bool must_be_there(const struct sim *s, const struct sim_msg *m,
-                          const struct ses_fetch *fetch)
+/* How many of the members that the reader counts gave a receipt. */
+static uint32_t holders_of(const struct sim *s, const struct sim_msg *m,
+                           const struct ses_fetch *fetch)
 {
-    bool whole = true;
+    uint32_t holders = 0;
+    for (uint32_t i = 0; i < fetch->member_cnt; i++) {
+        const uint32_t at = node_of(s, &fetch->members[i].node_id);
+        bool named = false;
+        for (uint32_t n = 0; n < m->node_cnt; n++) {
+            named |= m->nodes[n] == at;
+        }
+        holders += named && fetch->members[i].counts && byz_of(s, at) == NULL &&
+                   !spoiled(&s->nodes[at], m);
+    }
+    return holders;
+}
+
+/* Those that hold a message and those that answered must overlap, spoiled disks left out. Of W that
+ * gave receipts some may have left since: then it is with all members when it has had time. */
+static bool must_be_there(struct sim *s, const struct sim_msg *m, const struct ses_fetch *fetch)
+{
+    bool whole = m->stored_ms + D2_CALM_MS <= s->now_ms;
     uint32_t asked = 0;
     uint32_t members = 0;
     uint32_t liars = 0;
-    uint32_t holders = 0;
     for (uint32_t i = 0; i < fetch->member_cnt; i++) {
         const struct ses_fetch_member *f = &fetch->members[i];
         const uint32_t at = node_of(s, &f->node_id);
@@ -400,11 +416,8 @@ static bool must_be_there(const struct sim *s, const struct sim_msg *m,
         asked += f->counts && f->state == SES_FETCH_DONE && at < s->node_cnt && !liar &&
                  !spoiled(&s->nodes[at], m);
     }
-    for (uint32_t n = 0; n < m->node_cnt; n++) {
-        holders += byz_of(s, m->nodes[n]) == NULL && !spoiled(&s->nodes[m->nodes[n]], m);
-    }
     const bool few = liars == 0 || 3 * liars < members + liars;
-    return few && (whole || asked + holders > members);
+    return few && (whole || asked + holders_of(s, m, fetch) > members);
 }
 
 static void tell_fetch(struct sim *s, const struct ses_fetch *fetch)
