@@ -147,18 +147,30 @@ static void take_seat(struct ses_daemon *d)
     }
 }
 
-static void save_map(struct ses_daemon *d, const char *key, const struct ses_map *map)
+static enum ses_err save_map(struct ses_daemon *d, const char *key, const struct ses_map *map)
 {
     struct ses_buf bytes = {0};
     enum ses_err err = ses_atlas_encode(&bytes, map);
     if (err == SES_OK) {
         err = ses_store_meta_set(d->p.store, key, bytes.bytes, bytes.len);
     }
-    if (err != SES_OK) {
-        ses_logf(d->p.log, SES_LOG_WARN, MODULE, "cannot keep the map for a restart: %s",
-                 ses_err_text(err));
-    }
     ses_buf_free(&bytes);
+    return err;
+}
+
+/* For a restart, which must not go back to an older map; again each second until it is done. */
+static void save_maps(struct ses_daemon *d)
+{
+    const bool first = !d->map_owed;
+    enum ses_err err = save_map(d, "map", d->map);
+    if (err == SES_OK && d->previous != NULL) {
+        err = save_map(d, "map-previous", d->previous);
+    }
+    d->map_owed = err != SES_OK;
+    if (err != SES_OK && first) {
+        ses_logf(d->p.log, SES_LOG_WARN, MODULE,
+                 "cannot keep the map for a restart, tries again: %s", ses_err_text(err));
+    }
 }
 
 static void apply_maps(struct ses_daemon *d)
@@ -188,10 +200,8 @@ void ses_daemon_install(struct ses_daemon *d, struct ses_map *map, struct ses_pl
         d->previous = d->map;
     }
     d->map = map;
-    save_map(d, "map", d->map);
-    if (d->previous != NULL) {
-        save_map(d, "map-previous", d->previous);
-    }
+    d->map_owed = false;
+    save_maps(d);
     apply_maps(d);
 }
 
@@ -297,6 +307,9 @@ static void tick(void *cookie)
     ses_members_check(d);
     ses_watch_check(d);
     ses_debts_reload(d);
+    if (d->map_owed && !d->closing) {
+        save_maps(d);
+    }
     if (d->tick_cnt % EXPIRE_TICKS == 0) {
         expire(d);
         log_stats(d);

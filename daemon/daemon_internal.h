@@ -326,6 +326,7 @@ struct ses_daemon {
     struct ses_times times;
     struct ses_map *map;      /* current; NULL before the first */
     struct ses_map *previous; /* NULL if none */
+    bool map_owed;            /* they are not saved yet */
     bool registered;
     enum ses_node_status status;
     uint32_t swarm;
