@@ -161,19 +161,16 @@ static enum ses_err catch_up(struct ses_lane *lane, struct ses_index *index)
         ses_index_leave(index);
         return SES_OK;
     }
-    if (err == SES_OK) {
-        ses_logf(lane->log, SES_LOG_INFO, "storage",
-                 "space again: the index is complete class=%u day=%u", (unsigned)index->ttl_class,
-                 (unsigned)index->day);
-    }
     return err;
 }
 
 static void leave_behind(struct ses_lane *lane, struct ses_index *index)
 {
-    ses_logf(lane->log, SES_LOG_WARN, "storage",
-             "no space for the index: it is completed when there is some class=%u day=%u",
-             (unsigned)index->ttl_class, (unsigned)index->day);
+    if (!index->tried) { /* else it was behind before */
+        ses_logf(lane->log, SES_LOG_WARN, "storage",
+                 "no space for the index: it is completed when there is some class=%u day=%u",
+                 (unsigned)index->ttl_class, (unsigned)index->day);
+    }
     index->tried = true;
     ses_index_leave(index);
 }
@@ -286,17 +283,25 @@ bool ses_lane_behind(const struct ses_lane *lane, const struct ses_segment *segm
     return false;
 }
 
+static void committed(struct ses_lane *lane, struct ses_index *index, bool whole)
+{
+    if (!whole) {
+        leave_behind(lane, index);
+    } else if (index->tried) {
+        ses_logf(lane->log, SES_LOG_INFO, "storage",
+                 "space again: the index is complete class=%u day=%u", (unsigned)index->ttl_class,
+                 (unsigned)index->day);
+    }
+}
+
 enum ses_err ses_lane_commit(struct ses_lane *lane)
 {
     for (size_t i = 0; i < SES_LANE_INDEXES; i++) {
         struct ses_index *index = lane->indexes[i];
         if (index != NULL && index->in_transaction) {
             const enum ses_err err = ses_index_commit(index);
-            if (err == SES_ERR_NO_SPACE) {
-                leave_behind(lane, index);
-            } else if (err != SES_OK) {
-                return err;
-            }
+            SES_REQUIRE(err == SES_OK || err == SES_ERR_NO_SPACE, err);
+            committed(lane, index, err == SES_OK);
         }
         if (index != NULL) {
             index->tried = false;
