@@ -418,4 +418,5 @@ void ses_sync_free(struct ses_daemon *d)
     d->p.loop->timer_stop(d->p.loop->ctx, d->sync.timer);
     ses_bulk_forget(d);
     ses_leave_forget(d, false);
+    ses_heal_free(d);
 }

@@ -307,6 +307,31 @@ static void test_rot_heals(void)
     world_free(w);
 }
 
+/* Nobody is there to help: what is still to be healed goes with the node. */
+static void test_rot_without_help(void)
+{
+    struct world *w = world_new(4, 1);
+    struct world_net *client = world_client(w, "192.0.2.1:1");
+    struct ses_hash inbox;
+    struct post p;
+    struct post_answer a;
+    post_inbox(w, &inbox, 1, 0);
+    post_stranger(&p, w, &inbox, 3000, world_unix_ms(w));
+    post_send(w, client, 0, &p, 5000, NULL, &a);
+    world_run(w, 10000);
+    for (uint32_t i = 0; i < 4; i++) {
+        world_crash(w, i);
+    }
+    w->scrub_rate = 1u << 20;
+    world_start(w, 2);
+    TAP_OK(damage_log(&w->nodes[2], &p));
+    world_run(w, w->chain_params.params.epoch_seconds * 1000 + 60000);
+    TAP_EQ(0, stats(w, 2)->healed);
+    TAP_EQ(1, w->nodes[2].daemon->sync.heal_cnt);
+    post_free(&p);
+    world_free(w);
+}
+
 /* ---- liars ---- */
 enum sync_lie { TELL_GARBAGE, TELL_NOTHING_GIVEN, TELL_OTHER_RECORD, SYNC_LIE_CNT };
 struct sync_liar {
@@ -607,6 +632,7 @@ int main(void)
     TAP_RUN(test_cut_off_stays_partial);
     TAP_RUN(test_damage_heals);
     TAP_RUN(test_rot_heals);
+    TAP_RUN(test_rot_without_help);
     TAP_RUN(test_liars_are_cut_off);
     TAP_RUN(test_late_records);
     TAP_RUN(test_audit_is_withheld);
