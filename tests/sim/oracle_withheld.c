@@ -5,6 +5,8 @@
 #include "daemon/daemon_internal.h"
 #include "tests/sim/sim.h"
 
+#define CLOCK_SLACK_MS 120000u
+
 struct sim_draw { /* of one node in one epoch, by one root */
     struct sim_draw *next;
     uint32_t node; /* SIM_NODES_MAX: the store could not say */
@@ -129,6 +131,11 @@ static const struct sim_draw *running(const struct sim *s, const struct sim_node
     struct ses_duty duty;
     struct ses_snapshot snapshot;
     const uint64_t epoch = epoch_now(s);
+    const uint64_t end_s = (epoch + 1) * s->chain.params.params.epoch_seconds +
+                           s->chain.params.params.freeze_seconds;
+    if (s->now_ms + CLOCK_SLACK_MS >= end_s * 1000) {
+        return NULL; /* no block comes, and none of that epoch can come any more */
+    }
     for (uint32_t i = 0; i < 2; i++) {
         if (ses_vm_duty(s->chain.machines[i].vm, &node->node_id, &duty) != SES_OK ||
             duty.epoch != epoch || !duty.has_root || duty.responded) {
