@@ -131,8 +131,8 @@ static const struct sim_draw *running(const struct sim *s, const struct sim_node
     struct ses_duty duty;
     struct ses_snapshot snapshot;
     const uint64_t epoch = epoch_now(s);
-    const uint64_t end_s = (epoch + 1) * s->chain.params.params.epoch_seconds +
-                           s->chain.params.params.freeze_seconds;
+    const uint64_t end_s =
+        (epoch + 1) * s->chain.params.params.epoch_seconds + s->chain.params.params.freeze_seconds;
     if (s->now_ms + CLOCK_SLACK_MS >= end_s * 1000) {
         return NULL; /* no block comes, and none of that epoch can come any more */
     }
