@@ -363,15 +363,21 @@ static void on_loaded(void *cookie, enum ses_err err, const struct ses_record_co
     ses_daemon_release(d);
 }
 
+/* What was deleted or has expired meanwhile is owed no more: records queue behind it. */
 void ses_debt_load(struct debt *debt)
 {
+    struct ses_daemon *d = debt->d;
     if (debt->loading || debt->bytes != NULL || debt->finished ||
-        debt->d->debts.bytes >= debt->d->p.limits.entry_bytes_max) {
+        d->debts.bytes >= d->p.limits.entry_bytes_max) {
         return;
     }
-    if (ses_store_get(debt->d->p.store, &debt->ids.id, on_loaded, debt) == SES_OK) {
+    const enum ses_err err = ses_store_get(d->p.store, &debt->ids.id, on_loaded, debt);
+    if (err == SES_OK) {
         debt->loading = true;
-        ses_daemon_hold(debt->d);
+        ses_daemon_hold(d);
+    } else if (err == SES_ERR_NOT_FOUND) {
+        d->stats.debts_expired++;
+        ses_debt_finish(debt, true);
     }
 }
 
@@ -395,7 +401,8 @@ static void reload_one(void *cookie, const struct ses_hash *id, const struct ses
 void ses_debts_reload(struct ses_daemon *d)
 {
     uint32_t loads = 0;
-    for (struct debt *debt = d->debts.first; debt != NULL && loads < 256; debt = debt->next) {
+    for (struct debt *debt = d->debts.first, *next; debt != NULL && loads < 256; debt = next) {
+        next = debt->next;
         if (debt->unread && d->map != NULL) {
             ses_debt_load(debt);
             loads++;

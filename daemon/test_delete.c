@@ -235,6 +235,13 @@ static void test_after_an_absence(void)
     world_run(s.w, 120000);
     TAP_OK(post_at(s.w, 3, &st.record));
     expect_listed(&s, 1);
+    /* what is deleted keeps nobody waiting for what entered at the same node later */
+    post_free(&s.posts[2]);
+    scene_post(&s, 2);
+    scene_send(&s, 2, 0);
+    world_run(s.w, 2000);
+    TAP_OK(post_at(s.w, 3, &s.posts[2]));
+    TAP_EQ(0, s.w->nodes[0].daemon->debts.cnt);
     scene_free(&s);
 }
 
