@@ -1,10 +1,12 @@
 /* Cards and write tokens: publishing ours, finding those of others. */
-#include <inttypes.h>
 #include <string.h>
 
 #include "client/client_internal.h"
 
 #define OUTBOX_TTL_CLASS 4u
+/* Each attempt is another record in the inbox: not at every occasion while too few nodes are there
+ */
+#define CARD_RETRY_MS 600000u
 
 static void inbox_of(struct ses_hash *out, const struct ses_session_id *id)
 {
@@ -19,87 +21,35 @@ static struct ses_record record_view(const struct ses_buf *buf)
 
 /* ---- publishing ---- */
 
-struct offer {
-    const uint8_t *body;
-    size_t len;
-    uint32_t tried;
-    bool has_refusal;
-    struct ses_refusal refusal;
-    enum ses_err last;
-};
-
-/* SES_OK: this member took it (stored, or pending and it goes on by itself). */
-static enum ses_err offer_to(struct ses_client *c, struct offer *o, const struct ses_map_node *node)
-{
-    struct ses_buf answer = {0};
-    struct ses_reader r;
-    struct ses_stored stored;
-    bool ok = false;
-    o->tried++;
-    enum ses_err err = ses_client_ask(c, node, SES_PROTO_STORE, true, o->body, o->len,
-                                      c->timeout_ms + SES_CLIENT_WAIT_MS, &answer);
-    if (err == SES_OK) {
-        err = ses_response_begin(&r, answer.bytes, answer.len, &ok, &o->refusal);
-        if (err != SES_OK || (ok && ses_stored_read(&stored, &r) != SES_OK)) {
-            err = SES_ERR_PEER;
-        } else if (!ok) {
-            o->has_refusal = true;
-            err = o->refusal.status;
-        }
-    }
-    ses_buf_free(&answer);
-    o->last = err;
-    return err;
-}
-
-static enum ses_err offer_round(struct ses_client *c, struct offer *o, struct ses_note *note)
-{
-    struct ses_swarm_view view;
-    struct ses_hash inbox;
-    inbox_of(&inbox, &c->identity->id);
-    SES_TRY(ses_client_view(c, &inbox, &view, note));
-    const uint64_t first = ses_random_below(c->random, view.active_cnt);
-    for (uint32_t i = 0; i < view.active_cnt; i++) {
-        const uint32_t at = (uint32_t)((first + i) % view.active_cnt);
-        const enum ses_err err = offer_to(c, o, &c->registry.map.nodes[view.nodes[at]]);
-        if (err == SES_OK || err == SES_ERR_CLOSED || err == SES_ERR_WRONG_SWARM ||
-            err == SES_ERR_MEMORY) {
-            return err;
-        }
-    }
-    if (o->has_refusal) {
-        ses_refusal_note(note, &o->refusal, ses_client_now(c));
-        return o->refusal.status;
-    }
-    ses_note_set(note, "none of the %" PRIu32 " nodes of swarm %" PRIu32 " answered (last: %s)",
-                 o->tried, view.swarm, ses_err_text(o->last));
-    return SES_ERR_UNREACHABLE;
-}
-
-/* Stores a record of ours in our own swarm. */
+/* Stores a record of ours in our own swarm: at W members, or it is an error. */
 static enum ses_err store_owned(struct ses_client *c, const struct ses_buf *record,
                                 struct ses_note *note)
 {
     struct ses_buf body = {0};
     struct ses_writer w;
+    struct ses_record_ids ids;
+    enum ses_store_state state = SES_PENDING;
     const struct ses_store_put put = {
         .record = record_view(record), .entry = SES_ENTRY_OWNER, .wait_ms = SES_CLIENT_WAIT_MS};
+    SES_TRY(ses_record_identify(&ids, &put.record));
     SES_TRY(ses_buf_reserve(&body, record->len + 256));
     ses_writer_init(&w, body.bytes, body.cap);
     ses_store_put_write(&w, &put);
     enum ses_err err = ses_writer_done(&w);
+    body.len = w.len;
     if (err == SES_OK) {
-        struct offer o = {.body = body.bytes, .len = w.len};
-        err = offer_round(c, &o, note);
-        if (err == SES_ERR_WRONG_SWARM) {
-            err = ses_client_need_map(c, true, note);
-            err = err == SES_OK ? offer_round(c, &o, note) : err;
-        }
-        if (err == SES_ERR_WRONG_SWARM) {
-            ses_refusal_note(note, &o.refusal, ses_client_now(c));
-        }
+        const struct ses_place place = {.proto = SES_PROTO_STORE,
+                                        .login = true,
+                                        .body = &body,
+                                        .wait_ms = SES_CLIENT_WAIT_MS,
+                                        .ids = &ids};
+        err = ses_client_place(c, &place, &state, note);
     }
     ses_buf_free(&body);
+    if (err == SES_OK && state != SES_STORED) {
+        c->card_retry_ms = ses_mono_ms() + CARD_RETRY_MS;
+        return SES_ERR_UNREACHABLE;
+    }
     return err;
 }
 
@@ -198,7 +148,7 @@ void ses_client_keep_card(struct ses_client *c, bool first)
     const uint64_t now = ses_client_now(c);
     const uint64_t last = c->state.card_published_ms;
     const bool due = last == 0 ? first : now > last && now - last > SES_CLIENT_CARD_AGE_MS;
-    if (!due) {
+    if (!due || ses_mono_ms() < c->card_retry_ms) {
         return;
     }
     const enum ses_err err = ses_client_publish(c, NULL, &note);

@@ -129,6 +129,7 @@ struct ses_client {
     struct ses_registry_cache registry;
     uint64_t refreshed_ms;        /* last attempt */
     struct ses_receipt_memo memo; /* receipts of many messages share signatures */
+    uint64_t card_retry_ms;       /* by ses_mono_ms: no card before */
     uint64_t swept_ms;            /* when finished items were last looked through; 0: never */
 
     struct ses_uv *uv;
@@ -251,7 +252,8 @@ SES_CHECKED enum ses_err ses_client_find_card(struct ses_client *c, const struct
                                               uint64_t *published_ms, struct ses_note *note);
 SES_CHECKED enum ses_err ses_client_publish(struct ses_client *c, const char *name,
                                             struct ses_note *note);
-/* Publishes again what is older than 7 days; `first`: also what never was. Only logs errors. */
+/* Publishes again what is older than 7 days; `first`: also what never was. Only logs errors; if
+ * some members hold the card, but no quorum, it waits ten minutes before it tries again. */
 void ses_client_keep_card(struct ses_client *c, bool first);
 
 /* outbox_files.c: <profile>/outbox/<uuid> while it is pending, then <profile>/done/<uuid>; an empty
@@ -303,6 +305,19 @@ SES_CHECKED enum ses_err ses_client_keep_receipts(struct ses_client *c,
                                                   const struct ses_outbox_item *item,
                                                   struct ses_note *note);
 
+/* place.c: has our swarm store a record of ours: a card, a write token, a delete statement */
+struct ses_place {
+    enum ses_proto proto;
+    bool login;
+    const struct ses_buf *body; /* the request */
+    unsigned wait_ms;           /* for W receipts */
+    const struct ses_record_ids *ids;
+};
+/* SES_STORED: W receipts were checked here. SES_PENDING, with a note: fewer, but some. If no member
+ * shows any, an error, whatever they say. */
+SES_CHECKED enum ses_err ses_client_place(struct ses_client *c, const struct ses_place *place,
+                                          enum ses_store_state *state, struct ses_note *note);
+
 /* ---- receipt_files.c: <profile>/receipts ---- */
 bool ses_receipts_have(const struct ses_client *c, const struct ses_hash *id);
 /* Adds `raw` to what is kept; one of each node. */
@@ -322,6 +337,11 @@ SES_CHECKED enum ses_err ses_offer_body(const struct ses_outbox_item *item, unsi
 enum ses_outbox_advice ses_offer_answer(struct ses_outbox_item *item, enum ses_err err,
                                         const uint8_t *body, size_t len, uint32_t members,
                                         uint64_t now_ms, struct ses_note *note);
+/* What one of `active_cnt` Active members answered to a record: stored at W of them, or pending. By
+ * its word. */
+SES_CHECKED enum ses_err ses_stored_answer(const uint8_t *body, size_t len, uint32_t active_cnt,
+                                           enum ses_store_state *state,
+                                           struct ses_refusal *refusal);
 /* Everything that makes a receipt a promise for this record by an Active node that serves its inbox
  * by this map. */
 SES_CHECKED enum ses_err ses_receipt_check(const struct ses_receipt *receipt,
@@ -354,10 +374,8 @@ struct ses_delete_signer {
 SES_CHECKED enum ses_err ses_delete_body(const struct ses_delete_signer *signer,
                                          const struct ses_delete_target *targets, size_t cnt,
                                          unsigned wait_ms, struct ses_buf *body);
-/* What one of `active_cnt` Active members answered: stored at W of them, or pending. */
-SES_CHECKED enum ses_err ses_delete_answer(const uint8_t *body, size_t len, uint32_t active_cnt,
-                                           enum ses_store_state *state,
-                                           struct ses_refusal *refusal);
+/* Of the record that carries such a request's statement. */
+SES_CHECKED enum ses_err ses_delete_ids(struct ses_record_ids *out, const struct ses_buf *body);
 
 /* receive.c */
 struct ses_delivery {

@@ -4,68 +4,20 @@
 
 #include "client/client_internal.h"
 
-#define ENTRY_SPARE_MS 5000u
-
 static void own_inbox(const struct ses_client *c, struct ses_hash *out)
 {
     memcpy(out->bytes, c->identity->id.bytes + 1, sizeof out->bytes);
 }
 
-struct entry_try {
-    enum ses_err last;
-    struct ses_refusal refusal;
-    enum ses_store_state state;
-};
-
-/* Members in turn, until one takes it. */
-static enum ses_err offer_round(struct ses_client *c, const struct ses_hash *inbox,
-                                const struct ses_buf *body, unsigned wait_ms, struct entry_try *got,
-                                struct ses_note *note)
+static enum ses_err store_statement(struct ses_client *c, const struct ses_buf *body,
+                                    unsigned wait_ms, enum ses_store_state *state,
+                                    struct ses_note *note)
 {
-    struct ses_swarm_view view;
-    SES_TRY(ses_client_view(c, inbox, &view, note));
-    ses_client_order(c, &view);
-    got->last = SES_ERR_UNREACHABLE;
-    for (uint32_t i = 0; i < view.active_cnt && got->last != SES_OK; i++) {
-        struct ses_buf answer = {0};
-        enum ses_err err =
-            ses_client_ask(c, &c->registry.map.nodes[view.nodes[i]], SES_PROTO_DELETE, false,
-                           body->bytes, body->len, (uint64_t)wait_ms + ENTRY_SPARE_MS, &answer);
-        if (err == SES_OK) {
-            err = ses_delete_answer(answer.bytes, answer.len, view.active_cnt, &got->state,
-                                    &got->refusal);
-        }
-        ses_buf_free(&answer);
-        if (err == SES_ERR_CLOSED || err == SES_ERR_MEMORY) {
-            return err;
-        }
-        got->last = err;
-        if (err == SES_ERR_WRONG_SWARM || err == SES_ERR_CLOCK) {
-            break; /* the next one says the same */
-        }
-    }
-    return SES_OK;
-}
-
-static enum ses_err offer(struct ses_client *c, const struct ses_hash *inbox,
-                          const struct ses_buf *body, unsigned wait_ms, enum ses_store_state *state,
-                          struct ses_note *note)
-{
-    struct entry_try got = {0};
-    SES_TRY(offer_round(c, inbox, body, wait_ms, &got, note));
-    if (got.last == SES_ERR_WRONG_SWARM) {
-        SES_TRY(ses_client_need_map(c, true, note));
-        got = (struct entry_try){0};
-        SES_TRY(offer_round(c, inbox, body, wait_ms, &got, note));
-    }
-    *state = got.state;
-    if (got.last != SES_OK && got.refusal.status != SES_OK) {
-        ses_refusal_note(note, &got.refusal, ses_client_now(c));
-    } else if (got.last != SES_OK) {
-        ses_note_set(note, "no member of the swarm took the delete statement (last: %s)",
-                     ses_err_text(got.last));
-    }
-    return got.last;
+    struct ses_record_ids ids;
+    SES_TRY(ses_delete_ids(&ids, body));
+    const struct ses_place place = {
+        .proto = SES_PROTO_DELETE, .body = body, .wait_ms = wait_ms, .ids = &ids};
+    return ses_client_place(c, &place, state, note);
 }
 
 /* ---- choosing ---- */
@@ -81,9 +33,9 @@ static unsigned count_unknown(const struct ses_listing *listing,
     return cnt;
 }
 
-static enum ses_err delete_chosen(struct ses_client *c, const struct ses_hash *inbox,
-                                  const struct ses_listing *listing, unsigned wait_ms,
-                                  struct ses_client_deleted *out, struct ses_note *note)
+static enum ses_err delete_chosen(struct ses_client *c, const struct ses_listing *listing,
+                                  unsigned wait_ms, struct ses_client_deleted *out,
+                                  struct ses_note *note)
 {
     for (uint32_t at = 0; at < listing->cnt;) {
         struct ses_buf body = {0};
@@ -94,7 +46,7 @@ static enum ses_err delete_chosen(struct ses_client *c, const struct ses_hash *i
                                                  ses_client_now(c)};
         enum ses_err err = ses_delete_body(&signer, &listing->list[at], cnt, wait_ms, &body);
         if (err == SES_OK) {
-            err = offer(c, inbox, &body, wait_ms, &state, note);
+            err = store_statement(c, &body, wait_ms, &state, note);
         }
         ses_buf_free(&body);
         SES_TRY(err);
@@ -134,7 +86,7 @@ static enum ses_err delete_all(struct ses_client *c, const struct ses_client_del
         out->answered = listing.answered;
         out->wanted = listing.wanted;
         out->found = listing.cnt;
-        err = delete_chosen(c, &inbox, &listing, wait_ms, out, note);
+        err = delete_chosen(c, &listing, wait_ms, out, note);
     }
     ses_listing_free(&listing);
     if (err == SES_OK && what->ids != NULL && out->found == 0) {

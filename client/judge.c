@@ -55,6 +55,20 @@ enum ses_outbox_advice ses_offer_answer(struct ses_outbox_item *item, enum ses_e
     return SES_OUTBOX_GO_ON;
 }
 
+enum ses_err ses_stored_answer(const uint8_t *body, size_t len, uint32_t active_cnt,
+                               enum ses_store_state *state, struct ses_refusal *refusal)
+{
+    struct ses_reader r;
+    struct ses_stored stored;
+    bool ok = false;
+    SES_REQUIRE(ses_response_begin(&r, body, len, &ok, refusal) == SES_OK, SES_ERR_PEER);
+    SES_REQUIRE(ok, refusal->status);
+    SES_REQUIRE(ses_stored_read(&stored, &r) == SES_OK, SES_ERR_PEER);
+    const bool enough = stored.node_cnt >= ses_write_quorum(active_cnt);
+    *state = stored.state == SES_STORED && enough ? SES_STORED : SES_PENDING;
+    return SES_OK;
+}
+
 /* ---- receipts ---- */
 
 static bool right_seat(const struct ses_receipt_leaf *leaf, const struct ses_registry_row *row)

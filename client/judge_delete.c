@@ -157,16 +157,16 @@ enum ses_err ses_delete_body(const struct ses_delete_signer *signer,
     return SES_OK;
 }
 
-enum ses_err ses_delete_answer(const uint8_t *body, size_t len, uint32_t active_cnt,
-                               enum ses_store_state *state, struct ses_refusal *refusal)
+enum ses_err ses_delete_ids(struct ses_record_ids *out, const struct ses_buf *body)
 {
-    struct ses_reader r;
-    struct ses_stored stored;
-    bool ok = false;
-    SES_REQUIRE(ses_response_begin(&r, body, len, &ok, refusal) == SES_OK, SES_ERR_PEER);
-    SES_REQUIRE(ok, refusal->status);
-    SES_REQUIRE(ses_stored_read(&stored, &r) == SES_OK, SES_ERR_PEER);
-    const bool enough = stored.node_cnt >= ses_write_quorum(active_cnt);
-    *state = stored.state == SES_STORED && enough ? SES_STORED : SES_PENDING;
-    return SES_OK;
+    uint8_t header[SES_RECORD_HEADER_BYTES];
+    struct ses_delete_put put;
+    struct ses_delete statement;
+    struct ses_record_header fields;
+    SES_TRY(ses_delete_put_read(&put, body->bytes, body->len));
+    SES_TRY(ses_delete_read(&statement, put.statement, put.statement_bytes));
+    ses_delete_header(&fields, &statement);
+    ses_record_header_encode(header, &fields);
+    const struct ses_record record = {header, put.statement, put.statement_bytes};
+    return ses_record_identify(out, &record);
 }

@@ -2,6 +2,7 @@
  *
  *     rawstore CHAIN NODEID put SESSIONID BYTES [TS_OFFSET_MS [NO_STAMP]]
  *     rawstore CHAIN NODEID garbage COUNT
+ *     rawstore CHAIN NODEID count SESSIONID NAMESPACE
  *
  * Prints one JSON object: {"status": "ok"|name of the refusal, ...}. */
 #include <stdio.h>
@@ -73,6 +74,40 @@ static int run_put(struct raw *raw, const struct ses_map_node *node, int argc, c
     return 0;
 }
 
+/* How many records of a namespace that anybody may read this node alone has; at most a page. */
+static int run_count(struct raw *raw, const struct ses_map_node *node, char **argv)
+{
+    uint8_t frame[128];
+    struct ses_session_id id;
+    struct ses_writer w;
+    struct ses_reader r;
+    struct ses_refusal refusal = {0};
+    struct ses_page page = {0};
+    struct ses_buf answer = {0};
+    struct ses_retrieve ask = {.ns = (int16_t)strtol(argv[5], NULL, 10),
+                               .record_max = SES_RETRIEVE_RECORDS_MAX,
+                               .bytes_max = UINT32_MAX};
+    bool ok = false;
+    enum ses_err err = ses_session_id_parse(&id, argv[4], NULL);
+    if (err == SES_OK) {
+        memcpy(ask.inbox.bytes, id.bytes + 1, sizeof ask.inbox.bytes);
+        ses_writer_init(&w, frame, sizeof frame);
+        ses_retrieve_write(&w, &ask);
+        err = raw_request(raw, node, SES_PROTO_RETRIEVE, NULL, frame, w.len, &answer);
+    }
+    if (err == SES_OK) {
+        err = ses_response_begin(&r, answer.bytes, answer.len, &ok, &refusal);
+    }
+    if (err == SES_OK && ok) {
+        ses_page_read(&r, &page);
+        err = r.err;
+    }
+    const enum ses_err status = err != SES_OK ? err : ok ? SES_OK : refusal.status;
+    printf("{\"status\": \"%s\", \"records\": %d}\n", ses_err_name(status), (int)page.record_cnt);
+    ses_buf_free(&answer);
+    return 0;
+}
+
 /* Random frames to every protocol; the node must refuse or reset each, and live on. */
 static int run_garbage(struct raw *raw, const struct ses_map_node *node, unsigned long count)
 {
@@ -102,7 +137,7 @@ int main(int argc, char **argv)
 {
     struct raw raw;
     if (argc < 5) {
-        fprintf(stderr, "usage: rawstore CHAIN NODEID put|garbage ...\n");
+        fprintf(stderr, "usage: rawstore CHAIN NODEID put|garbage|count ...\n");
         return 2;
     }
     if (!raw_open(&raw, argv[1])) {
@@ -114,6 +149,8 @@ int main(int argc, char **argv)
         code = run_put(&raw, node, argc, argv);
     } else if (node != NULL && strcmp(argv[3], "garbage") == 0) {
         code = run_garbage(&raw, node, strtoul(argv[4], NULL, 10));
+    } else if (node != NULL && strcmp(argv[3], "count") == 0 && argc >= 6) {
+        code = run_count(&raw, node, argv);
     }
     raw_close(&raw);
     return code;

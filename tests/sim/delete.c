@@ -95,7 +95,7 @@ static void on_offered(void *cookie, enum ses_err err, const uint8_t *body, size
         return;
     }
     if (err == SES_OK) {
-        err = ses_delete_answer(body, len, d->member_cnt, &state, &refusal);
+        err = ses_stored_answer(body, len, d->member_cnt, &state, &refusal);
     }
     if (err == SES_OK && state == SES_STORED) {
         offered(d, body, len);
