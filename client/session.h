@@ -173,7 +173,9 @@ struct ses_client_card {
 };
 /* Publishes the own card (and write token) so that the ID suffices to write to it. `name` NULL:
  * keeps the last one. It expires after 30 days: every network call of this object publishes it
- * again once it is older than 7 days. */
+ * again once it is older than 7 days. SES_CLIENT_OK: W members signed receipts, which were checked
+ * here. SES_CLIENT_UNREACHABLE: fewer did, or none; it counts as not published, whatever nodes say.
+ */
 SES_CLIENT_API SES_CLIENT_CHECKED int
 ses_client_publish_card(struct ses_client *client, const char *name, struct ses_client_note *note);
 /* Fetches the card of `id` from its swarm, keeps the newest valid one, remembers it.
@@ -355,8 +357,8 @@ struct ses_client_delete {
 };
 struct ses_client_deleted {
     unsigned found;      /* messages in the inbox that were to go */
-    unsigned deleted;    /* of these: the statement is stored, W members signed receipts */
-    unsigned pending;    /* of these: a member took the statement and is still passing it on */
+    unsigned deleted;    /* of these: W members signed receipts of the statement, checked here */
+    unsigned pending;    /* of these: fewer signed so far; the members pass it on */
     unsigned unknown;    /* ids that no member lists: expired, deleted, or never there */
     unsigned statements; /* signed; each covers at most 64 messages */
     unsigned answered;   /* members that listed the inbox completely */

