@@ -456,7 +456,7 @@ static void judge(struct sim *s, struct sim_demand *d, uint64_t now_epoch)
                    d->node, d->shown ? "showed" : "did not show", d->msg, d->owed_epoch);
     } else if (lacks || silent) {
         check_price(s, d, &f);
-        const bool whole = !node->spoiled || node->spoiled_ms < sim_msg_at(s, d->msg)->born_ms;
+        const bool whole = !node->spoiled || oracle_lost_ms(node) < sim_msg_at(s, d->msg)->born_ms;
         if (whole && d->held && d->has_root && oracle_undisturbed(s, d->owed_epoch)) {
             sim_broken(s, "S2",
                        "node %u holds message %u, nothing disturbed it, and it pays because it "

@@ -19,12 +19,15 @@ bool oracle_undisturbed(const struct sim *s, uint64_t epoch)
  * over: too late to be admitted to the next one, whose audit may draw one of them again. What was
  * changed in the journal of a database is read at the next start, and is lost, with all that was
  * written behind it, from then on. */
+uint64_t oracle_lost_ms(const struct sim_node *node)
+{
+    return node->reopened_ms > node->spoiled_ms ? node->reopened_ms : node->spoiled_ms;
+}
+
 static bool restored(const struct sim *s, const struct sim_node *node, uint64_t epoch)
 {
     const uint64_t epoch_ms = s->chain.params.params.epoch_seconds * 1000;
-    const uint64_t at_ms =
-        node->reopened_ms > node->spoiled_ms ? node->reopened_ms : node->spoiled_ms;
-    return node->spoiled && epoch <= at_ms / epoch_ms + 2;
+    return node->spoiled && epoch <= oracle_lost_ms(node) / epoch_ms + 2;
 }
 
 /* Honest, and so are more than two thirds of its swarm. */

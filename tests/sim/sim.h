@@ -422,6 +422,8 @@ bool byz_forged(const struct sim *s, const struct ses_hash *id);
 bool oracle_is_whole(struct sim *s, const struct sim_node *node, const struct sim_msg *m);
 /* Nothing disturbed the epoch, from before the freeze of its commitments to now. */
 bool oracle_undisturbed(const struct sim *s, uint64_t epoch);
+/* When what its disk lost or changed was gone for the node. */
+uint64_t oracle_lost_ms(const struct sim_node *node);
 /* The others may not give it to the node yet (oracle_withheld.c). */
 bool oracle_withheld(struct sim *s, const struct sim_node *node, const struct sim_msg *m);
 /* Finds out what the running audit of a node draws; known some milliseconds later. */
