@@ -186,7 +186,7 @@ static enum ses_err fetch_once(struct ses_client *c, struct fetching *f,
     }
     if (!answered) {
         unreachable_note(f, note, ses_client_now(c));
-        return f->has_refusal ? f->refusal.status : SES_ERR_UNREACHABLE;
+        return f->has_refusal ? ses_refusal_err(&f->refusal) : SES_ERR_UNREACHABLE;
     }
     return SES_OK;
 }

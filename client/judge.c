@@ -62,7 +62,7 @@ enum ses_err ses_stored_answer(const uint8_t *body, size_t len, uint32_t active_
     struct ses_stored stored;
     bool ok = false;
     SES_REQUIRE(ses_response_begin(&r, body, len, &ok, refusal) == SES_OK, SES_ERR_PEER);
-    SES_REQUIRE(ok, refusal->status);
+    SES_REQUIRE(ok, ses_refusal_err(refusal));
     SES_REQUIRE(ses_stored_read(&stored, &r) == SES_OK, SES_ERR_PEER);
     const bool enough = stored.node_cnt >= ses_write_quorum(active_cnt);
     *state = stored.state == SES_STORED && enough ? SES_STORED : SES_PENDING;

@@ -77,7 +77,7 @@ enum ses_err ses_listing_take(struct ses_listing *listing, struct ses_retrieve *
     struct ses_page page;
     bool ok = false;
     SES_REQUIRE(ses_response_begin(&r, body, len, &ok, refusal) == SES_OK, SES_ERR_PEER);
-    SES_REQUIRE(ok, refusal->status);
+    SES_REQUIRE(ok, ses_refusal_err(refusal));
     ses_list_page_read(&r, &page);
     for (unsigned i = 0; r.err == SES_OK && i < page.record_cnt; i++) {
         struct ses_delete_target target;

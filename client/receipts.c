@@ -62,7 +62,7 @@ static enum ses_err take_answer(struct counting *k, const uint8_t *body, size_t 
     bool ok;
     SES_REQUIRE(ses_response_begin(&r, body, len, &ok, &refusal) == SES_OK, SES_ERR_PEER);
     if (!ok) {
-        return refusal.status;
+        return ses_refusal_err(&refusal);
     }
     const uint16_t n = ses_read_u16(&r);
     SES_REQUIRE(r.err == SES_OK && n <= RECEIPTS_MAX, SES_ERR_PEER);

@@ -97,7 +97,7 @@ static enum ses_err take_proof(struct verify *v, uint32_t member, const uint8_t 
     bool ok = false;
     enum ses_err err = ses_response_begin(&r, body, len, &ok, &refusal);
     if (err == SES_OK && !ok) {
-        return refusal.status;
+        return ses_refusal_err(&refusal);
     }
     if (err == SES_OK) {
         err = ses_proof_read(&proof, &r);

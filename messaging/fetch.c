@@ -243,7 +243,7 @@ static enum ses_err take_body(struct ses_fetch *f, struct ses_fetch_member *m,
     bool ok;
     SES_REQUIRE(ses_response_begin(&r, body, len, &ok, refusal) == SES_OK, SES_ERR_PEER);
     if (!ok) {
-        return refusal->status != SES_OK ? refusal->status : SES_ERR_PEER;
+        return ses_refusal_err(refusal);
     }
     return take_page(f, m, state, &r);
 }

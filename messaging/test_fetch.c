@@ -459,6 +459,29 @@ static void test_refusal(void)
     ses_fetch_free(&f);
 }
 
+/* What ends a call because of this program ends nothing if a node says it. */
+static void test_refusal_of_ours(void)
+{
+    static const enum ses_err ours[] = {SES_ERR_MEMORY, SES_ERR_CLOSED, SES_ERR_FULL};
+    for (size_t i = 0; i < SES_COUNT(ours); i++) {
+        uint8_t body[64];
+        struct ses_writer w;
+        struct ses_fetch f;
+        struct ses_retrieve ask;
+        struct ses_refusal refusal = {.status = ours[i]};
+        uint32_t member;
+        make_world(MEMBERS);
+        begin(&f, NULL, MEMBERS, 1);
+        TAP_MUST(ses_fetch_next(&f, &member, &ask));
+        ses_writer_init(&w, body, sizeof body);
+        ses_refusal_write(&w, &refusal);
+        TAP_ERR(SES_ERR_UNAVAILABLE, ses_fetch_page(&f, member, NULL, body, w.len, &refusal));
+        TAP_ERR(ours[i], refusal.status);
+        TAP_EQ(SES_FETCH_FAILED, f.members[member].state);
+        ses_fetch_free(&f);
+    }
+}
+
 int main(void)
 {
     TAP_RUN(test_quorum_reads_everything);
@@ -470,5 +493,6 @@ int main(void)
     TAP_RUN(test_junk_takes_no_room_of_others);
     TAP_RUN(test_only_holder);
     TAP_RUN(test_refusal);
+    TAP_RUN(test_refusal_of_ours);
     return tap_done();
 }

@@ -32,6 +32,15 @@ struct ses_refusal {
     uint8_t work_bits; /* WORK: bits wanted */
 };
 void ses_refusal_write(struct ses_writer *w, const struct ses_refusal *refusal);
+/* What a refusal is to whoever asked. CLOSED, MEMORY and FULL of a call mean this program, and end
+ * what it does; no node can say that: UNAVAILABLE. */
+static inline enum ses_err ses_refusal_err(const struct ses_refusal *refusal)
+{
+    const enum ses_err err = refusal->status;
+    return err == SES_ERR_CLOSED || err == SES_ERR_MEMORY || err == SES_ERR_FULL
+               ? SES_ERR_UNAVAILABLE
+               : err;
+}
 /* Reads the status of any response; *ok = true and the reader stands behind the status if it is OK,
  * else the whole refusal is read. */
 SES_CHECKED enum ses_err ses_response_begin(struct ses_reader *r, const uint8_t *body, size_t len,
