@@ -83,23 +83,10 @@ static void signed_by(void *cookie, enum ses_err err, const struct ses_receipt *
     }
 }
 
-/* Receipts of others stand in the index alone. Who had no room for it keeps none until he starts
- * again: of those that were named any may have been the entry node. */
-static bool had_no_room(const struct sim *s, const struct sim_msg *m)
-{
-    bool found = false;
-    for (uint32_t n = 0; n < m->node_cnt; n++) {
-        const struct sim_node *node = &s->nodes[m->nodes[n]];
-        found |= node->full_ms > 0 && node->full_ms >= node->up_ms;
-    }
-    return found;
-}
-
 void byz_receipts(struct sim *s, struct sim_msg *m)
 {
     const uint64_t age_ms = s->now_ms - m->born_ms;
-    if (s->byz_cnt == 0 || m->shown || age_ms < SIM_MINUTE_MS || !sim_calm(s, age_ms) ||
-        had_no_room(s, m)) {
+    if (s->byz_cnt == 0 || m->shown || age_ms < SIM_MINUTE_MS || !sim_calm(s, age_ms)) {
         return;
     }
     struct proof_of *p = ses_alloc(1, sizeof *p);

@@ -171,7 +171,6 @@ static void disk_emptied(void *cookie)
     struct sim_disk_limits *limits = sim_disk_limits(l->sim->nodes[l->at].disk);
     limits->space_bytes = SIM_DISK_BYTES;
     limits->quota = false;
-    l->sim->nodes[l->at].full_ms = l->sim->now_ms;
     ses_free(l);
 }
 

@@ -260,7 +260,6 @@ struct sim_node {
     uint64_t spoiled_ms;
     uint64_t reopened_ms;    /* its first start since then, which finds out; 0: none yet */
     uint64_t wiped_ms;       /* everything is gone; 0: never */
-    uint64_t full_ms;        /* until when its disk was full; 0: never */
     uint64_t up_ms;          /* when it started last */
     bool cut_off;            /* from the chain, when it started: it has no map */
     uint64_t down_for_ms;    /* once dead */
