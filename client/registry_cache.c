@@ -134,6 +134,7 @@ static void read_head(struct ses_reader *r, struct ses_registry_cache *cache)
     const uint8_t name_len = ses_read_u8(r);
     ses_reader_check(r, name_len < sizeof cache->network_name, SES_ERR_MALFORMED);
     ses_read_bytes(r, cache->network_name, r->err == SES_OK ? name_len : 0);
+    ses_reader_check(r, strnlen(cache->network_name, name_len) == name_len, SES_ERR_MALFORMED);
     cache->genesis_s = ses_read_u64(r);
     cache->epoch_s = ses_read_u64(r);
     ses_reader_check(r, cache->epoch_s > 0, SES_ERR_MALFORMED);
