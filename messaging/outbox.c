@@ -6,6 +6,7 @@
 /* After so many rounds in which every member called the message itself wrong, it is given up. */
 #define REFUSED_ROUNDS_MAX 3u
 #define SHIFT_MAX 16u
+#define LOSSES_A_STEP 4u /* entry nodes that are tried before the next one is tried later */
 
 enum ses_err ses_outbox_init(struct ses_outbox_item *item, const struct ses_session_id *to,
                              const uint8_t *body, size_t body_bytes, uint64_t now_ms,
@@ -255,9 +256,15 @@ void ses_outbox_counted(struct ses_outbox_item *item, const struct ses_node_id *
         finish(item, SES_OUTBOX_STORED, now_ms);
         return;
     }
-    end_round(item, now_ms);
-    if (node_cnt == 0) { /* nobody knows of it: the entry node lost it, or lied */
-        item->order++;   /* another one then, whatever number of them lie */
-        seal_again(item);
+    if (node_cnt > 0) {
+        end_round(item, now_ms);
+        return;
     }
+    /* Nobody knows of it: the entry node lost it, or lied, or signs with keys that our map does not
+     * list. Another one then, whatever number of them lie; later each time, for each time it is
+     * sealed again the recipient may get one more copy. */
+    item->rounds = item->attempts / LOSSES_A_STEP;
+    end_round(item, now_ms);
+    item->order++;
+    seal_again(item);
 }

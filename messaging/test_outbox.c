@@ -256,6 +256,26 @@ static void test_liars_are_passed(enum ses_store_state state)
     ses_outbox_free(&item);
 }
 
+/* A message that is lost again and again (by the map of a sender who does not know those that sign)
+ * is sealed again, but does not fill the recipient's inbox. */
+static void test_losses_slow_down(void)
+{
+    struct ses_outbox_item item = fresh();
+    const struct ses_stored claim = answer(SES_STORED, QUORUM);
+    uint64_t now = START_MS;
+    uint32_t copies = 0;
+    while (now < START_MS + 3600000 && copies < 1000) {
+        TAP_EQ(SES_OUTBOX_DO_SEAL, ses_outbox_step(&item, now));
+        seal(&item, now, SES_ENTRY_STAMP);
+        copies++;
+        ses_outbox_accepted(&item, &claim, now);
+        ses_outbox_counted(&item, NULL, 0, QUORUM, true, now);
+        now = item.next_ms;
+    }
+    TAP_OK(copies >= MEMBERS && copies < 40);
+    ses_outbox_free(&item);
+}
+
 static void test_liars(void)
 {
     test_liars_are_passed(SES_STORED);
@@ -377,6 +397,7 @@ int main(void)
     TAP_RUN(test_refused_for_good);
     TAP_RUN(test_pending_is_counted);
     TAP_RUN(test_liars);
+    TAP_RUN(test_losses_slow_down);
     TAP_RUN(test_random_worlds);
     TAP_RUN(test_gives_up);
     TAP_RUN(test_damaged_bytes);
