@@ -1,7 +1,7 @@
 /* A member's audit draws leaves of what it committed to, and everybody can compute which. They are
  * not given to it until its response is on chain or its epoch is over: copying a root and fetching
- * two leaves must not pass. What counts is our own root of that epoch: a member that committed to another one has to
- * open other leaves, and is deviant.
+ * two leaves must not pass. What counts is our own root of that epoch: a member that committed to
+ * another one has to open other leaves, and is deviant.
  *
  *     it asks ─► learn what is drawn ─► withhold ─► is the response on chain? ─► offer
  *

@@ -173,6 +173,9 @@ static void call_answer(struct ses_call *call, enum ses_err err, const uint8_t *
 
 static void net_call_reply(struct ses_call *call, const uint8_t *body, size_t len)
 {
+    if (call->proto == SES_PROTO_STORE && call->server->host < call->server->sim->node_cnt) {
+        oracle_answered(call->server->sim, call->server->host, body, len);
+    }
     call_answer(call, SES_OK, body, len);
 }
 

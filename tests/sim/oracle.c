@@ -145,6 +145,29 @@ static bool durable_at(const struct sim_node *node, const struct sim_msg *m)
     return sim_disk_durable(node->disk, path, m->head.bytes, m->head.len);
 }
 
+/* Not every client asks for receipts: a node that says "stored" counts itself only when it has the
+ * record. */
+void oracle_answered(struct sim *s, uint32_t node, const uint8_t *body, size_t len)
+{
+    const struct sim_node *n = &s->nodes[node];
+    struct ses_reader r;
+    struct ses_refusal refusal;
+    struct ses_stored stored;
+    bool ok = false;
+    if (n->byz != NULL || n->store == NULL ||
+        ses_response_begin(&r, body, len, &ok, &refusal) != SES_OK || !ok ||
+        ses_stored_read(&stored, &r) != SES_OK || stored.state != SES_STORED) {
+        return;
+    }
+    const struct ses_record_ids ids = {.id = stored.id};
+    for (uint32_t i = 0; i < stored.node_cnt; i++) {
+        if (node_of(s, &stored.nodes[i]) == node && !ses_store_has(n->store, &ids)) {
+            sim_broken(s, "D1", "node %u counts itself for a record that it does not have yet",
+                       node);
+        }
+    }
+}
+
 void oracle_stored(struct sim *s, struct sim_msg *m, const struct ses_stored *stored)
 {
     if (m->stored_ms > 0) {

@@ -376,6 +376,7 @@ struct sim_msg *sim_msg_new(struct sim *s);
 struct sim_msg *sim_msg_at(struct sim *s, uint32_t number);
 /* A sender was told "stored". */
 void oracle_stored(struct sim *s, struct sim_msg *m, const struct ses_stored *stored);
+void oracle_answered(struct sim *s, uint32_t node, const uint8_t *body, size_t len);
 /* A recipient's fetch is complete by its own rules. */
 void oracle_fetched(struct sim *s, struct sim_person *p, const struct ses_fetch *fetch,
                     uint64_t started_ms);
