@@ -18,6 +18,7 @@ all: $(BUILD)/build.ninja ## build everything (the default)
 %/build.ninja:
 	@tools/bootstrap
 	@$(MAKE) --no-print-directory $*.setup
+	@echo "building for the first time: some minutes"
 
 $(BUILD).setup:
 	@meson setup $(BUILD) $(SETUP) $(MESONFLAGS) >/dev/null

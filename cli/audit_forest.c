@@ -301,7 +301,7 @@ static enum ses_err claim_answer(const struct claim *c, const json_t *input, jso
 static const char *refusal_text(enum ses_err err)
 {
     if (err == SES_ERR_CHECKSUM) {
-        return "it is about another root, swarm or epoch";
+        return "it was changed, or is about another root, swarm or epoch";
     }
     if (err == SES_ERR_CLOSED) {
         return "it does not show what the question needs";
@@ -352,8 +352,20 @@ static enum ses_err audit_proof(struct cli *cli)
 
 const struct cli_command cli_audit_forest_commands[] = {
     {"audit forest", "FILE", "root and segments of a set of leaves, recomputed",
-     "session audit forest leaves.json", 1, 1, audit_forest, NULL, CLI_NOTHING},
-    {"audit proof", "FILE", "check a proof about a committed root (exit code 4: refused)",
-     "session audit proof proof.json", 1, 1, audit_proof, NULL, CLI_NOTHING},
+     "session audit forest leaves.json     (- reads standard input)\n"
+     "    {\"swarm\": 5, \"epoch\": 77, \"leaves\": [\"<156 hex digits>\", ...]}     a leaf also "
+     "as\n"
+     "    {\"key\": \"<128 hex digits>\", \"ts_ms\": 1800000000000, \"ttl_class\": 3, \"kind\": "
+     "0,\n"
+     "     \"size\": 9000}     key: digest of the inbox and id; kind 1: deleted",
+     1, 1, audit_forest, NULL, CLI_NOTHING},
+    {"audit proof", "FILE", "check a proof about a root (exit code 4: refused)",
+     "session audit proof proof.json     (- reads standard input)\n"
+     "    {\"swarm\": 5, \"epoch\": 77, \"root\": \"<64 hex digits>\", \"proof\": \"<hex>\",\n"
+     "     \"question\": \"membership\", \"segment\": \"<10 hex digits>\", \"key\": \"<128 hex "
+     "digits>\"}\n"
+     "    question membership or absence: segment, key; completeness: segment, slot (64 hex\n"
+     "    digits); position: position. ids, leaf, segment, if given, must be what is shown",
+     1, 1, audit_proof, NULL, CLI_NOTHING},
     {0},
 };

@@ -82,6 +82,8 @@ const char *cli_file_name(const char *path);
 /* Writes atomically with `mode`; "-" for standard output, devices and pipes are written to. */
 enum ses_err cli_write_file(struct cli *cli, const char *path, const void *bytes, size_t len,
                             unsigned mode);
+/* The folder, for this user only, and those above it that are missing. */
+enum ses_err cli_make_dirs(struct cli *cli, const char *path);
 /* The passphrase: --passphrase-file, else typed on the terminal. NULL with *out = NULL if the
  * configuration says no-passphrase. Free with cli_passphrase_free. */
 enum ses_err cli_passphrase(struct cli *cli, bool confirm, char **out);

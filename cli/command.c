@@ -69,7 +69,9 @@ static void help_all(FILE *to)
             snprintf(usage, sizeof usage, "%s %s", c->words, c->args);
             fprintf(to, "  %-44s %s\n", usage, c->help);
         }
-        fputc('\n', to);
+        if (tables[t] != cli_audit_commands) { /* more of these follow */
+            fputc('\n', to);
+        }
     }
     fprintf(to, "Try it:  session devnet up     starts a whole network on this machine\n\n"
                 "Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 refused, 5 unreachable.\n");

@@ -55,6 +55,9 @@ enum ses_err cli_client(struct cli *cli)
     }
     char profile[1024];
     SES_TRY(cli_profile_dir(cli, profile, sizeof profile));
+    if (ses_config_get(cli->config, "profile") == NULL) { /* a fresh home has no .local/share */
+        SES_TRY(cli_make_dirs(cli, profile));
+    }
     const struct ses_client_config config = {
         .size = sizeof config,
         .profile = profile,

@@ -31,7 +31,8 @@ static void demand_print(const struct ses_client_demanded *d)
                (unsigned long long)d->height, d->node);
         break;
     case SES_CLIENT_SHOWN:
-        printf("Shown: %s opened the record under its commitment.\n", d->node);
+        printf("Shown: %s opened the record, or its owner's deletion, under its commitment.\n",
+               d->node);
         break;
     case SES_CLIENT_MISSED:
         printf("Missed: %s did not show the record; it lost %s LUX of its stake%s.\n", d->node, lux,
@@ -91,6 +92,12 @@ static enum ses_err demand_run(struct cli *cli, const struct ses_client_demand *
     if (err == SES_ERR_INVALID && ask->node == NULL) {
         return cli_fail(cli, err, "%.320s (--node NODEID)", cli->why.text);
     }
+    if (err == SES_ERR_FUNDS && ses_config_get(cli->config, "owner-file") == NULL) {
+        return cli_fail(cli, err,
+                        "%.320s: send LUX to the account of session id show --json, or let "
+                        "another pay with --owner-file FILE",
+                        cli->why.text);
+    }
     if (d.height == 0) {
         return err; /* nothing is on chain */
     }
@@ -111,7 +118,14 @@ enum ses_err cli_demand(struct cli *cli)
     if (ses_hex_decode(id.bytes, sizeof id.bytes, cli->args[0]) == SES_OK) {
         ask.id = id.bytes;
     } else {
-        SES_TRY(cli_read_file(cli, cli->args[0], FILE_BYTES_MAX, &bytes));
+        const enum ses_err err = cli_read_file(cli, cli->args[0], FILE_BYTES_MAX, &bytes);
+        if (err == SES_ERR_NOT_FOUND) {
+            return cli_fail(cli, err,
+                            "%.100s is neither a file with receipts nor the id of a message (64 "
+                            "hex digits)",
+                            cli->args[0]);
+        }
+        SES_TRY(err);
         ask.receipts = bytes.bytes;
         ask.receipts_bytes = bytes.len;
     }

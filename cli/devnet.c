@@ -68,28 +68,6 @@ static void dir_option(struct cli *cli, const struct devnet *net, char *out, siz
     snprintf(out, cap, "%s%s", given ? " --dir " : "", given ? net->dir : "");
 }
 
-static enum ses_err make_dir(struct cli *cli, const char *path)
-{
-    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
-        return cli_fail(cli, SES_ERR_IO, "cannot make %.200s: %s", path, strerror(errno));
-    }
-    return SES_OK;
-}
-
-static enum ses_err make_dirs(struct cli *cli, const char *path)
-{
-    char part[DEVNET_PATH_MAX];
-    snprintf(part, sizeof part, "%s", path);
-    for (char *at = part + 1; *at != 0; at++) {
-        if (*at == '/') {
-            *at = 0;
-            SES_TRY(make_dir(cli, part));
-            *at = '/';
-        }
-    }
-    return make_dir(cli, part);
-}
-
 /* `devnet down` removes the whole directory: it must not hold anything else. */
 static enum ses_err check_empty(struct cli *cli, const struct devnet *net)
 {
@@ -184,24 +162,24 @@ static enum ses_err params_make(struct cli *cli, json_t **out)
                      "freezeSeconds", (json_int_t)freeze, "swarmTarget", (json_int_t)target,
                      "rotatePerSwarmEpochs", (json_int_t)0);
     SES_REQUIRE(*out != NULL, SES_ERR_MEMORY);
-    return params_more(cli, *out);
+    const enum ses_err err = params_more(cli, *out);
+    if (err != SES_OK) {
+        json_decref(*out);
+    }
+    return err;
 }
 
-static enum ses_err genesis_write(struct cli *cli, const struct devnet *net, char *path)
+static enum ses_err genesis_write(struct cli *cli, const struct devnet *net, char *path,
+                                  json_t *params)
 {
-    json_t *params = NULL;
     json_t *allocations = json_array();
     SES_TRY(devnet_path(cli, net, path, "genesis.json"));
-    enum ses_err err = params_make(cli, &params);
-    if (err == SES_OK) {
-        err = allocations_make(cli, net, allocations);
-    }
+    enum ses_err err = allocations_make(cli, net, allocations);
     if (err != SES_OK) {
-        json_decref(params);
         json_decref(allocations);
         return err;
     }
-    json_t *genesis = json_pack("{s:s,s:I,s:o,s:o,s:[]}", "networkName", "devnet", "timestamp",
+    json_t *genesis = json_pack("{s:s,s:I,s:o,s:O,s:[]}", "networkName", "devnet", "timestamp",
                                 (json_int_t)(ses_now_ms(ses_clock_system()) / 1000), "allocations",
                                 allocations, "params", params, "serviceNodes");
     char *text = genesis == NULL ? NULL : json_dumps(genesis, JSON_INDENT(1));
@@ -441,19 +419,18 @@ static enum ses_err nodes_up(struct cli *cli, struct devnet *net, struct ses_rpc
     return SES_OK;
 }
 
-static enum ses_err all_up(struct cli *cli, struct devnet *net)
+static enum ses_err all_up(struct cli *cli, struct devnet *net, json_t *params)
 {
     char path[DEVNET_PATH_MAX];
     uint16_t ports[2 * DEVNET_NODES_MAX + 1];
     struct ses_rpc_client *chain = NULL;
-    SES_TRY(make_dirs(cli, net->dir));
     SES_TRY(devnet_path(cli, net, path, "owners"));
-    SES_TRY(make_dir(cli, path));
+    SES_TRY(cli_make_dirs(cli, path));
     SES_TRY(devnet_save(cli, net));
     SES_TRY(devnet_free_ports(cli, ports, 2 * net->node_cnt + 1));
     memcpy(net->rpc_ports, ports, (net->node_cnt + 1u) * sizeof ports[0]);
     memcpy(net->p2p_ports, ports + net->node_cnt + 1, net->node_cnt * sizeof ports[0]);
-    SES_TRY(genesis_write(cli, net, path));
+    SES_TRY(genesis_write(cli, net, path, params));
     SES_TRY(chain_start(cli, net, path));
     net->proc_cnt = 1;
     enum ses_err err = chain_await(cli, net, &chain);
@@ -498,6 +475,7 @@ static enum ses_err devnet_up(struct cli *cli)
 {
     struct devnet net = {0};
     struct devnet old = {0};
+    json_t *params = NULL;
     unsigned long long nodes = 0;
     SES_TRY(ses_config_u64(cli->config, "nodes", 1, DEVNET_NODES_MAX, &nodes, &cli->note));
     SES_TRY(dir_of(cli, &net));
@@ -514,7 +492,9 @@ static enum ses_err devnet_up(struct cli *cli)
     net.node_cnt = (uint32_t)nodes;
     SES_TRY(first_address(cli, &net));
     SES_TRY(check_empty(cli, &net));
-    enum ses_err err = all_up(cli, &net);
+    SES_TRY(params_make(cli, &params));
+    enum ses_err err = all_up(cli, &net, params);
+    json_decref(params);
     if (err == SES_OK) {
         err = devnet_save(cli, &net);
     }
@@ -644,7 +624,7 @@ static const struct ses_config_key up_keys[] = {
     {"epoch-seconds", "8", "length of an epoch; the network is usable in the third", false},
     {"swarm-target", "5", "members that a swarm aims at", false},
     {"first-address", NULL,
-     "IPv4 address of the chain, the nodes have the next ones (default: 127.0.0.1 for all)", false},
+     "IPv4 address of the chain, nodes have the next (default: 127.0.0.1 for all)", false},
     {"params", NULL, "other genesis parameters: key=number,key=number", false},
     {0},
 };

@@ -173,7 +173,7 @@ const struct cli_command cli_id_commands[] = {
     {"id new", "", "make an identity and publish its card", "session id new --name Alice", 0, 0,
      id_new, name_keys, CLI_PERSON},
     {"id show", "", "print the Session ID", "session id show", 0, 0, id_show, NULL, CLI_PERSON},
-    {"id restore", "FILE", "restore an identity from its recovery phrase (- to type it)",
+    {"id restore", "FILE", "restore one from its recovery phrase (- to type it)",
      "session id restore -", 1, 1, id_restore, name_keys, CLI_PERSON},
     {"id export", "", "print the recovery phrase", "session id export", 0, 0, id_export, NULL,
      CLI_PERSON},

@@ -17,6 +17,30 @@ enum ses_err cli_read_file(struct cli *cli, const char *path, size_t max, struct
     return err == SES_OK ? SES_OK : cli_fail(cli, err, "%s", note.text);
 }
 
+static enum ses_err make_dir(struct cli *cli, const char *path)
+{
+    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+        return cli_fail(cli, SES_ERR_IO, "cannot make %.200s: %s", path, strerror(errno));
+    }
+    return SES_OK;
+}
+
+enum ses_err cli_make_dirs(struct cli *cli, const char *path)
+{
+    char part[1024];
+    if ((size_t)snprintf(part, sizeof part, "%s", path) >= sizeof part) {
+        return cli_fail(cli, SES_ERR_INVALID, "%.200s...: this path is too long", path);
+    }
+    for (char *at = part + 1; *at != 0; at++) {
+        if (*at == '/') {
+            *at = 0;
+            SES_TRY(make_dir(cli, part));
+            *at = '/';
+        }
+    }
+    return make_dir(cli, part);
+}
+
 /* A device or a pipe is written to: it must not be replaced by a file. */
 static enum ses_err write_special(const char *path, const void *bytes, size_t len,
                                   struct ses_note *note)

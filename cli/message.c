@@ -30,7 +30,8 @@ static void sent_print(const struct ses_client_sent *sent)
         printf("Stored: signed receipts of %u node%s (%u needed).\n", sent->node_cnt,
                sent->node_cnt == 1 ? "" : "s", sent->quorum);
     } else {
-        printf("Pending: %u of %u nodes so far; it is in the outbox and will be tried again.\n",
+        printf("Pending: %u of %u nodes so far; it is in the outbox. The next send or receive "
+               "tries again, or session outbox --retry.\n",
                sent->node_cnt, sent->quorum);
     }
 }
@@ -98,7 +99,8 @@ static enum ses_err send_run(struct cli *cli, struct ses_client_send *message)
         cli_client_err(cli, ses_client_send(cli->client, message, &sent, &cli->why));
     if (err != SES_OK) {
         if (sent.state == SES_CLIENT_PENDING && !cli->json) {
-            fprintf(stderr, "session: the message is in the outbox and will be tried again.\n");
+            fprintf(stderr, "session: the message is in the outbox. The next send or receive tries "
+                            "again, or session outbox --retry.\n");
         }
         return err;
     }
@@ -135,27 +137,45 @@ static enum ses_err message_send(struct cli *cli)
 
 /* ---- outbox ---- */
 
-static int outbox_line(void *cookie, const struct ses_client_sent *sent)
+struct outbox {
+    struct cli *cli;
+    unsigned cnt;
+};
+
+static void outbox_print(const struct ses_client_sent *sent)
 {
-    struct cli *cli = cookie;
-    if (cli->json) {
-        return cli_print_json(cli, sent_json(sent)) == SES_OK ? 0 : 1;
-    }
+    static const uint8_t zero[sizeof sent->id];
+    char id[2 * sizeof sent->id + 1];
+    const bool waits = sent->state == SES_CLIENT_PENDING && sent->last_err != 0;
     char when[32] = "not sealed yet  "; /* until the recipient's card and the swarm are known */
     if (sent->ts_ms > 0) {
         cli_time_text(when, sent->ts_ms);
     }
-    printf("[%s] %-8s to %s", when,
+    printf("[%s] %-8s", when,
            sent->state == SES_CLIENT_STORED    ? "stored"
            : sent->state == SES_CLIENT_PENDING ? "pending"
-                                               : "failed",
-           sent->to);
+                                               : "failed");
     if (sent->quorum > 0) {
-        printf("  receipts of %u (%u needed)", sent->node_cnt, sent->quorum);
+        printf(" receipts of %u (%u needed), ", sent->node_cnt, sent->quorum);
     }
-    printf("  %u attempt%s", sent->attempts, sent->attempts == 1 ? "" : "s");
-    const bool waits = sent->state == SES_CLIENT_PENDING && sent->last_err != 0;
-    printf("%s%s\n", waits ? "; " : "", waits ? ses_client_err_text(sent->last_err) : "");
+    printf("%u attempt%s", sent->attempts, sent->attempts == 1 ? "" : "s");
+    printf("%s%s\n    to %s\n", waits ? "; " : "", waits ? ses_client_err_text(sent->last_err) : "",
+           sent->to);
+    if (memcmp(sent->id, zero, sizeof zero) != 0) {
+        ses_hex_encode(id, sent->id, sizeof sent->id);
+        printf("    id %s\n", id);
+    }
+}
+
+static int outbox_each(void *cookie, const struct ses_client_sent *sent)
+{
+    struct outbox *outbox = cookie;
+    struct cli *cli = outbox->cli;
+    outbox->cnt++;
+    if (cli->json) {
+        return cli_print_json(cli, sent_json(sent)) == SES_OK ? 0 : 1;
+    }
+    outbox_print(sent);
     return 0;
 }
 
@@ -185,7 +205,11 @@ static enum ses_err message_outbox(struct cli *cli)
     if (ses_config_flag(cli->config, "retry")) {
         SES_TRY(cli_client_err(cli, ses_client_flush(cli->client, 1, &left, &cli->why)));
     }
-    SES_TRY(cli_client_err(cli, ses_client_outbox(cli->client, outbox_line, cli, &cli->why)));
+    struct outbox outbox = {.cli = cli};
+    SES_TRY(cli_client_err(cli, ses_client_outbox(cli->client, outbox_each, &outbox, &cli->why)));
+    if (!cli->json && outbox.cnt == 0) {
+        printf("The outbox is empty.\n");
+    }
     return left == 0 ? SES_OK : pending_complain(cli, left);
 }
 

@@ -59,11 +59,11 @@ static void node_text(struct verify_show *s, const struct ses_client_verified *n
         {n->missing, "missing"},         {n->promised, "missing though it signed receipts"},
         {n->undeleted, "not deleted"},   {n->deleted, "wrongly shown as deleted"},
         {n->unserved, "not handed out"}, {n->extra, "that others do not have"}};
-    say(s, &s->text, "  %-42s %-14s", n->node, verdict_name(n->verdict));
+    say(s, &s->text, "  %-42s %s", n->node, verdict_name(n->verdict));
     if (n->verdict == SES_CLIENT_COMPLETE || n->verdict == SES_CLIENT_WITHHOLDS) {
-        say(s, &s->text, " %u records", n->records);
+        say(s, &s->text, ", %u records", n->records);
     } else if (n->verdict == SES_CLIENT_NO_PROOF) {
-        say(s, &s->text, " %s", ses_err_text((enum ses_err)n->err));
+        say(s, &s->text, ": %s", ses_err_text((enum ses_err)n->err));
     }
     for (size_t i = 0; i < SES_COUNT(parts); i++) {
         if (parts[i].cnt > 0) {
@@ -154,9 +154,10 @@ static void on_finding(void *cookie, const struct ses_client_finding *f)
 static void print_text(const struct verify_show *s, const struct ses_client_verify_result *r,
                        enum ses_err err)
 {
-    printf("Epoch %llu, swarm %u: %u records in the inbox, %u of %u nodes complete (%u have to "
-           "be).\n",
-           (unsigned long long)r->epoch, r->swarm, r->records, r->complete, r->members, r->wanted);
+    printf("Epoch %llu, swarm %u: %u of %u nodes are complete, %u suffice%s.\n"
+           "The inbox had %u records: messages, also deleted ones, deletions, your card.\n",
+           (unsigned long long)r->epoch, r->swarm, r->complete, r->members, r->wanted,
+           r->wanted == 1 ? "s" : "", r->records);
     printf("%.*s%.*s", (int)s->text.len, s->text.len > 0 ? (const char *)s->text.bytes : "",
            (int)s->found.len, s->found.len > 0 ? (const char *)s->found.bytes : "");
     if (s->finding_cnt > FINDINGS_SHOWN) {

@@ -1,4 +1,5 @@
 /* Deleting from the own inbox: list, sign in batches, have the swarm store the statements. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -155,7 +156,13 @@ static enum ses_err list_one(struct ses_client *c, const struct ses_hash *inbox,
     const enum ses_err err =
         ses_client_list_member(c, node, inbox, SES_NS_INBOX, listing, &partial, &refusal);
     listing->answered = err == SES_OK && !partial;
-    if (refusal.status != SES_OK) {
+    const uint32_t swarm = ses_map_swarm_of_inbox(&c->registry.map, inbox);
+    if (refusal.status == SES_ERR_WRONG_SWARM && node->row.swarm != swarm) {
+        ses_note_set(note,
+                     "%s serves swarm %" PRIu32 ", this inbox is in swarm %" PRIu32
+                     ": session swarm %" PRIu32 " lists its nodes",
+                     text, node->row.swarm, swarm, swarm);
+    } else if (refusal.status != SES_OK) {
         ses_refusal_note(note, &refusal, ses_client_now(c));
     }
     return err;

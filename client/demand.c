@@ -39,7 +39,9 @@ static enum ses_err read_receipts(struct ses_client *c, const struct ses_client_
         const enum ses_err err =
             ses_receipts_parse(ask->receipts, ask->receipts_bytes, choose, choice);
         if (err != SES_OK) {
-            ses_note_set(note, "these bytes are no receipts");
+            ses_note_set(note,
+                         "these bytes are no receipts: a profile keeps some in receipts/, one file "
+                         "for each message");
         }
         return err;
     }
@@ -61,7 +63,7 @@ static enum ses_err find_receipt(struct ses_client *c, const struct ses_client_d
 {
     struct choice choice = {.any = ask->node == NULL};
     if (ask->node != NULL && ses_node_id_parse(&choice.node, ask->node) != SES_OK) {
-        ses_note_set(note, "%.80s is no node id: NodeID-...", ask->node);
+        ses_note_set(note, "\"%.80s\" is no node id: it begins with NodeID-", ask->node);
         return SES_ERR_INVALID;
     }
     SES_TRY(read_receipts(c, ask, &choice, note));

@@ -154,7 +154,10 @@ static enum ses_err unlock(struct ses_client *c, const char *passphrase, struct 
     }
     SES_TRY(ses_client_path(c, IDENTITY_FILE, path, note));
     if (!ses_client_has_identity(c, &encrypted)) {
-        ses_note_set(note, "the profile %.200s has no identity: create or restore one", c->profile);
+        ses_note_set(note,
+                     "the profile %.200s has no identity: make one (session id new) or restore one "
+                     "(session id restore)",
+                     c->profile);
         return SES_ERR_NOT_FOUND;
     }
     if (passphrase == NULL && encrypted) {

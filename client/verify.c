@@ -77,10 +77,12 @@ static enum ses_err add_committed(struct verify *v, struct ses_note *note)
     }
     ses_free(list);
     if (err == SES_OK && cnt == 0) {
-        ses_note_set(note,
-                     "the chain has no commitment of swarm %" PRIu32 " for epoch %" PRIu64
-                     ": it keeps those of the last three epochs",
-                     v->swarm, v->epoch);
+        ses_note_set(
+            note,
+            "the chain has no commitment of swarm %" PRIu32 " for epoch %" PRIu64
+            ": it keeps those of the last three epochs, and nodes commit from their second "
+            "epoch in a seat on",
+            v->swarm, v->epoch);
         return SES_ERR_NOT_FOUND;
     }
     return err;

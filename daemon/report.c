@@ -194,7 +194,8 @@ static const char *advice(const struct ses_report *r, unsigned cause)
     case SES_CAUSE_FREE:
         return "too little free space for the capacity offered: free some, or add a disk";
     case SES_CAUSE_UNREACHABLE:
-        return "its testers did not reach it: check `announce`, `listen` and the firewall";
+        return "its testers did not reach it: did it run? check `announce`, `listen` and the "
+               "firewall";
     case SES_CAUSE_DEVIANT:
         return "it holds another set than its swarm: check its clock and its links to the members";
     default:

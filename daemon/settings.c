@@ -4,7 +4,7 @@
 const struct ses_config_key ses_settings_keys[] = {
     {"data", NULL, "data directory of the node", false},
     {"chain", NULL, "URLs of the chain's JSON-RPC, separated by commas", false},
-    {"listen", "/ip4/0.0.0.0/tcp/22020", "multiaddrs to listen on, separated by commas", false},
+    {"listen", "/ip4/0.0.0.0/tcp/22020", "multiaddrs to listen on, with commas between", false},
     {"announce", NULL, "multiaddrs under which others reach this node (default: listen)", false},
     {"capacity", "107374182400", "bytes of disk offered", false},
     {"rpc-listen", "127.0.0.1:22021", "local JSON-RPC, metrics and health", false},
@@ -14,7 +14,7 @@ const struct ses_config_key ses_settings_keys[] = {
     {"read-rate", "2000", "reads a second of one peer", false},
     {"connections-max", "10000", "open connections", false},
     {"key-hours", "24", "age at which the encryption key is replaced, 0: never", false},
-    {"scrub-rate", "4194304", "bytes a second read at most to find damage on disk, 0: off", false},
+    {"scrub-rate", "4194304", "bytes a second read to find damage on disk, 0: off", false},
     {"log-level", "info", "error, warn, info or debug", false},
     {"log-json", NULL, "one JSON object a line", true},
     {"log-file", NULL, "file for the log, reopened on SIGHUP (default: standard error)", false},

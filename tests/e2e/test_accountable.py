@@ -203,6 +203,8 @@ class Checked(Accountable):
     def bad_demands(self):
         with refused(3, "receipt"):
             self.net.session("demand", "00" * 32, *self.net.profile("alice"))
+        with refused(3, "64 hex digits"):
+            self.net.session("demand", self.sent[1][:8], *self.net.profile("alice"))
         broken = self.net.dir / "broken"
         kept = (self.net.dir / "alice" / "receipts" / self.sent[1]).read_bytes()
         broken.write_bytes(kept[:-1])
@@ -215,7 +217,7 @@ class Checked(Accountable):
         with refused(1, "did not sign"):
             self.net.session("demand", broken, *self.net.profile("alice"))
         broken.write_bytes(first)
-        with refused(4, "balance"):  # it is fine, but alice cannot pay
+        with refused(4, "balance", "--owner-file"):  # it is fine, but alice cannot pay
             self.net.session("demand", broken, *self.net.profile("alice"))
 
     def gone(self):

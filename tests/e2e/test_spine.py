@@ -43,6 +43,18 @@ class Spine:
         assert [(m["from"], m["text"]) for m in got] == [(self.alice, "Hello")], got
         assert self.receive() == [], "a message came twice"
 
+    def outbox_text(self):
+        """What a person reads: the id that a demand needs, and no empty answer."""
+        sent = self.net.session("outbox", *self.net.profile("alice"))[0]
+        lines = self.said("outbox", *self.net.profile("alice"))
+        assert f"    id {sent['id']}" in lines and max(map(len, lines)) <= 100, lines
+        assert self.said("outbox", *self.net.profile("bob")) == ["The outbox is empty."]
+
+    def said(self, *args):
+        run = subprocess.run([self.net.bin / "session", *map(str, args)], capture_output=True,
+                             text=True, env=self.net.env, timeout=60, check=True)
+        return run.stdout.splitlines()
+
     def file(self):
         source = self.net.dir / "file.bin"
         source.write_bytes(os.urandom(60_000))
@@ -134,6 +146,18 @@ class Spine:
 
     # ---- bad input ----
 
+    def first_use(self):
+        """A fresh home has none of the folders, and an option that is wrong leaves none behind."""
+        home = self.net.dir / "home"
+        home.mkdir()
+        env = dict(self.net.env, HOME=str(home))
+        env.pop("XDG_DATA_HOME", None)
+        made = self.net.session("id", "new", "--no-passphrase", "--name", "first", env=env)[0]["id"]
+        assert self.net.session("id", "show", env=env)[0]["id"] == made
+        with refused(2, "epoch-seconds"):
+            self.net.session("devnet", "up", "--epoch-seconds", "1", env=env)
+        assert not (home / ".local" / "share" / "session-devnet").exists()
+
     def bad_ids(self):
         with refused(2, "05"):
             self.send("x", to="05" + "ab" * 32)
@@ -220,6 +244,8 @@ class Spine:
         other = next(n for n in self.net.procs if n not in mine)
         got = self.net.raw(other, "put", self.bob, 1000)
         assert got["status"] == "wrong-swarm" and got["members"] == 6, got
+        with refused(4, "serves swarm"):
+            self.net.session("inbox", "--node", other, *self.net.profile("bob"))
         assert self.net.raw(mine[0], "put", self.bob, 1000)["status"] == "ok"
 
     def clock(self):
@@ -415,9 +441,9 @@ def disk_full(net):
 def run_spine(tap, bin_dir):
     with Net(bin_dir, "--nodes", "12") as net:
         s = Spine(net)
-        for name in ("people", "swarms", "text", "file", "stdin_binary", "device", "watch",
+        for name in ("people", "swarms", "text", "outbox_text", "file", "stdin_binary", "device", "watch",
                      "audit", "seal_open", "transfer",
-                     "bad_ids", "unknown_recipient", "wrong_passphrase", "truncated_files",
+                     "first_use", "bad_ids", "unknown_recipient", "wrong_passphrase", "truncated_files",
                      "restore", "oversize", "chain_unreachable", "wrong_swarm", "clock", "no_stamp",
                      "malformed", "devnet_in_a_full_folder", "port_in_use", "registration", "remember_phrase", "survivors",
                      "back_again", "start_again"):
