@@ -188,7 +188,7 @@ const struct cli_command cli_inbox_commands[] = {
      inbox_keys, CLI_PERSON},
     {"delete", "[ID...]", "delete messages from every node of your swarm",
      "session delete --before 7d", 0, IDS_MAX, delete_run, delete_keys, CLI_PERSON},
-    {"verify", "", "check that each node of the swarm holds your whole inbox",
+    {"verify", "", "check that each node of the swarm holds your inbox",
      "session verify --since 7d", 0, 0, cli_verify, cli_verify_keys, CLI_PERSON},
     {"demand", "RECEIPT|ID", "make a node show on chain what it signed for, or pay",
      "session demand 9f2c... --node NodeID-... --wait", 1, 1, cli_demand, cli_demand_keys,

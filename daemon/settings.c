@@ -4,7 +4,7 @@
 const struct ses_config_key ses_settings_keys[] = {
     {"data", NULL, "data directory of the node", false},
     {"chain", NULL, "URLs of the chain's JSON-RPC, separated by commas", false},
-    {"listen", "/ip4/0.0.0.0/tcp/22020", "multiaddrs to listen on, with commas between", false},
+    {"listen", "/ip4/0.0.0.0/tcp/22020", "multiaddr[,multiaddr...] to listen on", false},
     {"announce", NULL, "multiaddrs under which others reach this node (default: listen)", false},
     {"capacity", "107374182400", "bytes of disk offered", false},
     {"rpc-listen", "127.0.0.1:22021", "local JSON-RPC, metrics and health", false},
