@@ -65,7 +65,7 @@ static void test_create_and_reopen(void)
     struct ses_client *c = open_profile("plain", NULL);
     RC(0, ses_client_has_identity(c, NULL));
     RC(SES_CLIENT_NOT_FOUND, ses_client_id(c, id, &note));
-    TAP_OK(strstr(note.text, "create or restore") != NULL);
+    TAP_OK(strstr(note.text, "session id new") != NULL);
     RC(0, ses_client_create(c, "", &note));
     TAP_EQ(0600, mode_in(c, "identity"));
     TAP_EQ(0600, mode_in(c, "state"));
