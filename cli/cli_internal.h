@@ -109,6 +109,8 @@ enum ses_err cli_signer(struct cli *cli, struct ses_identity **out);
 /* Signs as the signer (showing its key), adds the node's auth if there is one, submits. */
 enum ses_err cli_tx_submit(struct cli *cli, struct ses_rpc_client *chain,
                            const struct ses_tx_send *send, struct ses_hash *tx_id);
+/* Adds to an error of too little money what to do. Returns `err`. */
+enum ses_err cli_funds_hint(struct cli *cli, enum ses_err err);
 /* Until it is in a block; ERR_TIMEOUT after a minute. */
 enum ses_err cli_tx_wait(struct cli *cli, struct ses_rpc_client *chain,
                          const struct ses_hash *tx_id, uint64_t *height);

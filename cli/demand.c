@@ -88,15 +88,9 @@ static enum ses_err demand_run(struct cli *cli, const struct ses_client_demand *
     if (paying.failed) {
         return (enum ses_err)result;
     }
-    const enum ses_err err = cli_client_err(cli, result);
+    const enum ses_err err = cli_funds_hint(cli, cli_client_err(cli, result));
     if (err == SES_ERR_INVALID && ask->node == NULL) {
         return cli_fail(cli, err, "%.320s (--node NODEID)", cli->why.text);
-    }
-    if (err == SES_ERR_FUNDS && ses_config_get(cli->config, "owner-file") == NULL) {
-        return cli_fail(cli, err,
-                        "%.320s: send LUX to the account of session id show --json, or let "
-                        "another pay with --owner-file FILE",
-                        cli->why.text);
     }
     if (d.height == 0) {
         return err; /* nothing is on chain */

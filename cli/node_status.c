@@ -27,10 +27,14 @@ static void print_node(const struct cli *cli, const struct ses_node *node)
            (unsigned long long)node->misses_running, slashed);
 }
 
-static void print_duty(const struct ses_duty *duty)
+static void print_duty(const struct ses_node *node, const struct ses_duty *duty)
 {
+    const bool owes = node->swarm != SES_SWARM_NONE && duty->epoch > node->swarm_from_epoch;
     printf("  epoch    %llu: commitment %s, response %s", (unsigned long long)duty->epoch,
-           duty->committed ? "in a block" : "not yet", duty->responded ? "in a block" : "not yet");
+           duty->committed ? "in a block"
+           : owes          ? "not yet"
+                           : "not owed yet",
+           duty->responded ? "in a block" : "not yet");
     if (duty->owed_cnt > 0) {
         printf(", %u opening%s owed of what it held in epoch %llu", duty->owed_cnt,
                duty->owed_cnt == 1 ? "" : "s", (unsigned long long)duty->root.epoch);
@@ -69,7 +73,7 @@ static enum ses_err print(struct cli *cli, const struct ses_node *node,
     json_t *history = json_array();
     if (!cli->json) {
         print_node(cli, node);
-        print_duty(&c->duty);
+        print_duty(node, &c->duty);
     }
     for (uint32_t i = 0; i < c->history_cnt; i++) {
         if (!cli->json) {

@@ -16,7 +16,20 @@ enum ses_err cli_tx_terms(struct cli *cli, struct ses_rpc_client *chain,
 enum ses_err cli_tx_submit(struct cli *cli, struct ses_rpc_client *chain,
                            const struct ses_tx_send *send, struct ses_hash *tx_id)
 {
-    return ses_tx_submit(chain, send, tx_id, &cli->note);
+    return cli_funds_hint(cli, ses_tx_submit(chain, send, tx_id, &cli->note));
+}
+
+enum ses_err cli_funds_hint(struct cli *cli, enum ses_err err)
+{
+    char why[sizeof cli->note.text];
+    if (err != SES_ERR_FUNDS || ses_config_get(cli->config, "owner-file") != NULL) {
+        return err;
+    }
+    snprintf(why, sizeof why, "%s", cli->note.text);
+    return cli_fail(cli, err,
+                    "%.320s: send LUX to the account of session id show --json, or let another "
+                    "pay with --owner-file FILE",
+                    why);
 }
 
 enum ses_err cli_tx_wait(struct cli *cli, struct ses_rpc_client *chain,

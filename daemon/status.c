@@ -65,7 +65,8 @@ static const char *advice(const struct ses_daemon *d, bool disk_low)
         return "waiting for the chain: check `chain` in the configuration and that the chain runs";
     }
     if (!d->registered) {
-        return "not registered: run session node register --request DIR/registration.json";
+        return "not registered: run session node register --request DIR/registration.json; once "
+               "done, it counts from the next epoch on";
     }
     if (d->status == SES_NODE_RETIRED) {
         return "retired: the stake was paid back; register a new node to serve again";

@@ -134,7 +134,8 @@ class Spine:
         self.net.session("transfer", to, "12.5", *self.net.owner("faucet"))
         got = self.net.session("balance", to)[0]
         assert got["balance"] == "12500000000", got
-        with refused(4, "13 LUX and the fee of 0.001 LUX exceed the balance of 12.5 LUX"):
+        with refused(4, "13 LUX and the fee of 0.001 LUX exceed the balance of 12.5 LUX",
+                     "--owner-file"):
             self.net.session("transfer", to, "13", *self.net.profile("bob"))
         for nothing in ("0", "0.000", "0nLUX"):
             with refused(2, "nothing was sent"):
