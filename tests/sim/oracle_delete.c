@@ -121,7 +121,7 @@ void oracle_deletes_check(struct sim *s)
 
 /* Once every member had the statement, no member may hand out what it deletes. Who came to the
  * swarm since, and may have held the record in an older seat, says "partial" until it has the
- * statement. */
+ * statement. Who lost its disk may get the record from a liar while the statement is withheld. */
 void oracle_delete_page(struct sim *s, uint32_t node, const struct ses_page *page,
                         const struct ses_hash *id)
 {
@@ -129,7 +129,7 @@ void oracle_delete_page(struct sim *s, uint32_t node, const struct ses_page *pag
     const struct sim_msg *m = t != NULL ? sim_msg_at(s, t->statement) : NULL;
     const bool partial = (page->flags & SES_PAGE_PARTIAL) != 0;
     if (m != NULL && !partial && m->spread && m->spread_ms + SETTLED_MS < s->now_ms &&
-        oracle_is_whole(s, &s->nodes[node], m)) {
+        oracle_is_whole(s, &s->nodes[node], m) && !oracle_withheld(s, &s->nodes[node], m)) {
         sim_broken(s, "delete",
                    "node %u hands out a record that statement %u deleted %" PRIu64 " s ago", node,
                    m->number, (s->now_ms - m->stored_ms) / 1000);
