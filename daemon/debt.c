@@ -272,6 +272,14 @@ static bool in_use(const struct debt *debt)
            (debt->queued != 0 && (room || debt->waiters != NULL));
 }
 
+/* The store still owes it, and it comes back from there. */
+static void spill(struct debt *debt)
+{
+    debt->d->debts.spilled = true;
+    debt->d->stats.debts_spilled++;
+    ses_debt_finish(debt, false);
+}
+
 void ses_debt_check(struct debt *debt)
 {
     if (debt->finished) {
@@ -294,9 +302,7 @@ void ses_debt_check(struct debt *debt)
     }
     drop_bytes(debt);
     if (debt->spill && debt->waiters == NULL && !debt->loading) {
-        debt->d->debts.spilled = true;
-        debt->d->stats.debts_spilled++;
-        ses_debt_finish(debt, false);
+        spill(debt);
     }
 }
 
@@ -358,6 +364,9 @@ static void on_loaded(void *cookie, enum ses_err err, const struct ses_record_co
         debt->ids = record->ids;
         debt->unread = false;
         ses_debt_aim(debt);
+    } else if (err != SES_OK && !debt->unread && debt->waiters == NULL && debt->flying == 0 &&
+               !debt->putting) {
+        spill(debt); /* cannot be read now: others queue behind it */
     }
     ses_members_pump(d);
     ses_daemon_release(d);
