@@ -157,11 +157,10 @@ static enum ses_err catch_up(struct ses_lane *lane, struct ses_index *index)
     if (err == SES_OK) {
         err = write_kept(index);
     }
-    if (err == SES_ERR_NO_SPACE) {
-        ses_index_leave(index);
-        return SES_OK;
+    if (err != SES_OK) {
+        ses_index_leave(index); /* what is kept stays kept, in whole */
     }
-    return err;
+    return err == SES_ERR_NO_SPACE ? SES_OK : err;
 }
 
 static void leave_behind(struct ses_lane *lane, struct ses_index *index)
