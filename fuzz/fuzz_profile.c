@@ -1,4 +1,5 @@
-/* Files of a profile as bytes: state, contacts, the cached registry. First byte chooses. */
+/* Files of a profile as bytes: state, contacts, the cached registry, receipts. First byte chooses.
+ */
 #include <string.h>
 
 #include "client/client_internal.h"
@@ -6,7 +7,7 @@
 
 static void check_bytes(struct ses_buf *got, const uint8_t *data, size_t size)
 {
-    SES_ASSERT(got->len == size && memcmp(got->bytes, data, size) == 0);
+    SES_ASSERT(got->len == size && (size == 0 || memcmp(got->bytes, data, size) == 0));
     ses_buf_free(got);
 }
 
@@ -43,12 +44,34 @@ static void registry(const uint8_t *data, size_t size)
     }
 }
 
+static enum ses_err write_again(void *cookie, const struct ses_receipt *receipt)
+{
+    struct ses_buf *again = cookie;
+    struct ses_writer w;
+    SES_ASSERT(ses_buf_reserve(again, SES_RECEIPT_BYTES_MAX) == SES_OK);
+    ses_writer_init(&w, again->bytes + again->len, SES_RECEIPT_BYTES_MAX);
+    ses_receipt_write(&w, receipt);
+    SES_ASSERT(ses_writer_done(&w) == SES_OK);
+    again->len += w.len;
+    return SES_OK;
+}
+
+static void receipts(const uint8_t *data, size_t size)
+{
+    struct ses_buf again = {0};
+    if (ses_receipts_parse(data, size, write_again, &again) == SES_OK) {
+        check_bytes(&again, data, size);
+    } else {
+        ses_buf_free(&again);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static void (*const kinds[])(const uint8_t *, size_t) = {state, contacts, registry};
+    static void (*const kinds[])(const uint8_t *, size_t) = {state, contacts, registry, receipts};
     SES_ASSERT(ses_crypto_init() == SES_OK);
     if (size > 0) {
-        kinds[data[0] % 3](data + 1, size - 1);
+        kinds[data[0] % SES_COUNT(kinds)](data + 1, size - 1);
     }
     return 0;
 }
