@@ -32,14 +32,21 @@ os.environ["ASAN_OPTIONS"] = ":".join(filter(None, [
 
 def seeded(**settings):
     """A generator from SES_TEST_SEED (else a new seed), with a line that says how to replay."""
-    seed = int(os.environ.get("SES_TEST_SEED", random.SystemRandom().randrange(2**32)))
+    given = os.environ.get("SES_TEST_SEED", str(random.SystemRandom().randrange(2**32)))
+    if not given.isdecimal():
+        sys.exit(f"SES_TEST_SEED={given}: must be a number")
+    seed = int(given)
     more = "".join(f" {name}={value}" for name, value in settings.items())
     print(f"# seed SES_TEST_SEED={seed}{more}", flush=True)
     return random.Random(seed)
 
 
 def setting(name, default):
-    return type(default)(os.environ.get(name, default))
+    """How many: a test that does nothing must not pass."""
+    given = os.environ.get(name, str(default))
+    if not given.isdecimal() or int(given) < 1:
+        sys.exit(f"{name}={given}: must be a number from 1")
+    return int(given)
 
 
 def say(text):
