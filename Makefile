@@ -50,8 +50,8 @@ test-sanitize: $(SAN_BUILD)/build.ninja ## all tests with AddressSanitizer and U
 coverage: $(COV_BUILD)/build.ninja ## lines and branches that the tests of five folders run: a table
 	@tools/coverage $(COV_BUILD)
 
-faults: all ## real processes under kills, stops, wrong clocks, cuts, full disks: an hour
-	@tools/run-faults $(BUILD)
+faults: all ## real processes under kills, stops, wrong clocks, cuts, full disks: CYCLES=1000
+	@tools/run-faults $(BUILD) $(CYCLES)
 
 soak: all ## ten nodes under load for MINUTES=30; a table that tells whether anything grows
 	@python3 tests/faults/soak.py $(BUILD)/bin
@@ -63,16 +63,16 @@ fuzz: $(FUZZ_BUILD)/build.ninja ## fuzz every decoder, FUZZ_SECONDS each
 	@ninja -C $(FUZZ_BUILD) --quiet
 	@tools/run-fuzz $(FUZZ_BUILD) $(FUZZ_SECONDS)
 
-SIM = $(BUILD)/tests/sim/sim --jobs $(shell nproc)
+SIM = $(BUILD)/tests/sim/sim$(if $(MUTANT),_mutants --mutate $(MUTANT)) --jobs $(shell nproc)
 HOURS ?= 4
-sim: all ## the whole network in one process: SEED=1 SEEDS=1 HOURS=4 NODES=0 (0: by the seed) TRACE=1
+sim: all ## the whole network in one process: SEED=1 SEEDS=1 HOURS=4 NODES=0 TRACE=1 MUTANT=NAME
 	@$(SIM) --seed $(or $(SEED),1) --seeds $(or $(SEEDS),1) --hours $(HOURS) --nodes $(or $(NODES),0) \
 	  --twice $(if $(TRACE),--trace)
 
 sim-long: all ## 1,000 seeds of 24 virtual hours
 	@$(SIM) --seed $(or $(SEED),1) --seeds $(or $(SEEDS),1000) --hours 24
 
-sim-mutants: all ## our own code with one mistake switched on, until the simulator notices: a table
+sim-mutants: all ## our own code with one mistake switched on, until the simulator notices: MUTANTS=all SEEDS=40
 	@$(BUILD)/tests/sim/sim_mutants --jobs $(shell nproc) --mutants $(or $(MUTANTS),all) \
 	  --seeds $(or $(SEEDS),40) --hours 3
 

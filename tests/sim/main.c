@@ -1,6 +1,7 @@
 /* Runs seeds, each in a process of its own, on as many processors as given. A seed is run twice and
  * must give the same trace; a seed that breaks a promise is run again with fewer and fewer faults,
  * until none can be left out (docs/testing.md). */
+#include <errno.h>
 #include <getopt.h>
 #include <unistd.h>
 
@@ -11,16 +12,18 @@ struct options {
     uint32_t jobs;
     bool twice, tap, shrink;
     const char *mutants; /* NULL: none */
+    const char *mutate;  /* NULL: the code as it is */
     struct sim_setup setup;
 };
 /* ---- telling ---- */
-static void tell_broken(const struct sim_setup *setup, struct outcome *o, struct plan *plan,
-                        bool shorter)
+static void tell_broken(const struct options *opt, const struct sim_setup *setup, struct outcome *o,
+                        struct plan *plan)
 {
     printf("# seed %" PRIu64 ": %s: %s\n", setup->seed, o->verdict.promise, o->verdict.text);
-    printf("#   again: make sim SEED=%" PRIu64 " NODES=%u HOURS=%" PRIu64 "\n", setup->seed,
-           setup->nodes, setup->hours_max);
-    if (shorter && !o->differs && plan->cnt > 0) {
+    printf("#   again: make sim SEED=%" PRIu64 " NODES=%u HOURS=%" PRIu64 "%s%s\n", setup->seed,
+           setup->nodes, setup->hours_max, opt->mutate != NULL ? " MUTANT=" : "",
+           opt->mutate != NULL ? opt->mutate : "");
+    if (opt->shrink && !o->differs && plan->cnt > 0) {
         runner_shrink(setup, plan, o);
         printf("#   the shortest plan that breaks it, %u of %u faults:\n", runner_kept(plan),
                plan->cnt);
@@ -80,7 +83,7 @@ static void take(const struct options *opt, const struct job *job, struct totals
     runner_collect(job, o, &plan);
     add_up(totals, &o->verdict);
     if (o->verdict.failed) {
-        tell_broken(&setup, o, &plan, opt->shrink);
+        tell_broken(opt, &setup, o, &plan);
     }
     if (opt->tap) {
         printf("%sok %" PRIu64 " - seed %" PRIu64 ": %u nodes, %u messages, %u faults\n",
@@ -141,7 +144,35 @@ static void tell_seen(const struct totals *t, const char *mark)
 static const char usage[] =
     "usage: sim [--seed N] [--seeds N] [--hours N] [--nodes N] [--people N] [--jobs N]\n"
     "           [--twice] [--trace] [--tap] [--no-shrink] [--mldsa]\n"
-    "           [--mutants all|NAME,NAME...]\n";
+    "       sim_mutants --mutants all|NAME,NAME... [--seeds N] [--hours N] [--jobs N] [--tap]\n"
+    "       sim_mutants --mutate NAME [options of sim]\n"
+    "  --seed 1 --seeds 1  the first seed and how many from there\n"
+    "  --hours 4           of virtual time, at least 2: the last one is calm\n"
+    "  --nodes 0           of the network; 0: 3 to 10, by the seed\n"
+    "  --people 0          who write and read; 0: 2 to 6, by the seed\n"
+    "  --jobs 2            seeds at the same time\n"
+    "  --twice             each seed again: the trace must be the same\n"
+    "  --trace             print every event, and what the nodes log\n"
+    "  --no-shrink         do not look for the faults that are needed\n"
+    "  --mldsa             make every signature a real one\n"
+    "  --mutants           for each the first seed that notices the mistake: a table\n"
+    "  --mutate            the seeds as ever, with one mistake (base/mutant.h) in the code\n"
+    "docs/testing.md tells what is simulated and judged.\n";
+
+/* The argument of the option just read. */
+static uint64_t number(const char *name, uint64_t min, uint64_t max)
+{
+    char *end = NULL;
+    errno = 0;
+    const uint64_t value = strtoull(optarg, &end, 10);
+    if (optarg[0] < '0' || optarg[0] > '9' || *end != 0 || errno != 0 || value < min ||
+        value > max) {
+        fprintf(stderr, "sim: --%s %s: must be a number from %" PRIu64 " to %" PRIu64 "\n", name,
+                optarg, min, max);
+        exit(2);
+    }
+    return value;
+}
 
 static bool parse(struct options *opt, int argc, char **argv)
 {
@@ -150,28 +181,27 @@ static bool parse(struct options *opt, int argc, char **argv)
         {"nodes", 1, NULL, 'm'},     {"people", 1, NULL, 'p'},  {"jobs", 1, NULL, 'j'},
         {"twice", 0, NULL, '2'},     {"trace", 0, NULL, 't'},   {"tap", 0, NULL, 'T'},
         {"no-shrink", 0, NULL, 'S'}, {"mutants", 1, NULL, 'M'}, {"mldsa", 0, NULL, 'D'},
-        {NULL, 0, NULL, 0}};
+        {"mutate", 1, NULL, 'x'},    {"help", 0, NULL, '?'},    {NULL, 0, NULL, 0}};
     int c;
     while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-        const uint64_t value = optarg != NULL ? strtoull(optarg, NULL, 10) : 0;
         switch (c) {
         case 's':
-            opt->first = value;
+            opt->first = number("seed", 0, INT64_MAX);
             break;
         case 'n':
-            opt->cnt = value;
+            opt->cnt = number("seeds", 1, INT32_MAX);
             break;
         case 'h':
-            opt->setup.hours_max = value;
+            opt->setup.hours_max = number("hours", 2, 10000);
             break;
         case 'm':
-            opt->setup.nodes = (uint32_t)value;
+            opt->setup.nodes = (uint32_t)number("nodes", 0, SIM_NODES_MAX);
             break;
         case 'p':
-            opt->setup.people = (uint32_t)value;
+            opt->setup.people = (uint32_t)number("people", 0, SIM_PEOPLE_MAX - 1);
             break;
         case 'j':
-            opt->jobs = (uint32_t)value;
+            opt->jobs = (uint32_t)number("jobs", 1, RUNNER_JOBS_MAX);
             break;
         case '2':
             opt->twice = true;
@@ -191,13 +221,14 @@ static bool parse(struct options *opt, int argc, char **argv)
         case 'M':
             opt->mutants = optarg;
             break;
+        case 'x':
+            opt->mutate = optarg;
+            break;
         default:
             return false;
         }
     }
-    return optind == argc && opt->setup.hours_max >= 2 && opt->jobs >= 1 &&
-           opt->jobs <= RUNNER_JOBS_MAX && opt->setup.nodes <= SIM_NODES_MAX &&
-           opt->setup.people < SIM_PEOPLE_MAX;
+    return optind == argc;
 }
 
 int main(int argc, char **argv)
@@ -205,7 +236,11 @@ int main(int argc, char **argv)
     struct options opt = {
         .first = 1, .cnt = 1, .jobs = 2, .shrink = true, .setup = {.hours_max = 4}};
     if (!parse(&opt, argc, argv)) {
-        fputs(usage, stderr);
+        const bool asked = argc == 2 && strcmp(argv[1], "--help") == 0;
+        fputs(usage, asked ? stdout : stderr);
+        return asked ? 0 : 2;
+    }
+    if (opt.mutate != NULL && !mutants_switch_on(opt.mutate)) {
         return 2;
     }
     if (opt.mutants != NULL) {

@@ -17,6 +17,40 @@ static const struct mutant mutants[SES_MUTANT_CNT] = {
 #undef SES_X
 };
 
+/* SES_MUTANT_CNT after a message: there is none of these `len` letters. */
+static uint32_t find(const char *name, size_t len)
+{
+    for (uint32_t i = 0; i < SES_MUTANT_CNT; i++) {
+        if (strlen(mutants[i].name) == len && memcmp(mutants[i].name, name, len) == 0) {
+            return i;
+        }
+    }
+    fprintf(stderr, "sim_mutants: no mutant is called '%.*s'; base/mutant.h lists them\n", (int)len,
+            name);
+    return SES_MUTANT_CNT;
+}
+
+bool mutants_switch_on(const char *name)
+{
+    const uint32_t mutant = find(name, strlen(name));
+    ses_mutant_on = (enum ses_mutant)mutant;
+    return mutant != SES_MUTANT_CNT;
+}
+
+static bool choose(bool chosen[SES_MUTANT_CNT], const char *only)
+{
+    for (const char *at = only; at != NULL && *at != 0;) {
+        const size_t len = strcspn(at, ",");
+        const uint32_t mutant = find(at, len);
+        if (mutant == SES_MUTANT_CNT) {
+            return false;
+        }
+        chosen[mutant] = true;
+        at += at[len] == ',' ? len + 1 : len;
+    }
+    return true;
+}
+
 static bool catches(const struct job *job, struct outcome *out)
 {
     struct outcome *o = ses_alloc(1, sizeof *o);
@@ -83,12 +117,16 @@ static bool judge(uint32_t number, uint32_t mutant, uint64_t caught, uint64_t se
 int mutants_run(const struct sim_setup *setup, const char *only, uint64_t seed_max, uint32_t jobs,
                 bool tap)
 {
+    bool chosen[SES_MUTANT_CNT] = {0};
     uint32_t bad = 0;
     uint32_t cnt = 0;
+    if (!choose(chosen, only)) {
+        return 2;
+    }
     struct outcome *o = ses_alloc(1, sizeof *o);
     SES_ASSERT(o != NULL);
     for (uint32_t i = 0; i < SES_MUTANT_CNT; i++) {
-        if (only != NULL && strstr(only, mutants[i].name) == NULL) {
+        if (only != NULL && !chosen[i]) {
             continue;
         }
         ses_mutant_on = (enum ses_mutant)i;
@@ -98,11 +136,22 @@ int mutants_run(const struct sim_setup *setup, const char *only, uint64_t seed_m
     printf("%s%u mutants, %u not as they should be\n", tap ? "# " : "", cnt, bad);
     if (tap) {
         printf("1..%u\n", cnt);
+    } else {
+        printf("more about one: make sim MUTANT=NAME SEED=N HOURS=%" PRIu64 "\n", setup->hours_max);
     }
     ses_free(o);
     return bad == 0 && cnt > 0 ? 0 : 1;
 }
 #else
+static const char none[] = "this program was built without mutants: use sim_mutants\n";
+
+bool mutants_switch_on(const char *name)
+{
+    (void)name;
+    fputs(none, stderr);
+    return false;
+}
+
 int mutants_run(const struct sim_setup *setup, const char *only, uint64_t seed_max, uint32_t jobs,
                 bool tap)
 {
@@ -111,7 +160,7 @@ int mutants_run(const struct sim_setup *setup, const char *only, uint64_t seed_m
     (void)seed_max;
     (void)jobs;
     (void)tap;
-    fputs("this program was built without mutants: use sim_mutants\n", stderr);
+    fputs(none, stderr);
     return 2;
 }
 #endif

@@ -89,7 +89,7 @@ static enum ses_err open_store(struct sim_node *node, struct ses_note *note)
         .disk = sim_disk_door(node->disk),
         .loop = &node->loop,
         .random = &node->dice.random,
-        .log = &s->log,
+        .log = &node->log,
         .times = {.genesis_s = s->chain.params.genesis_timestamp,
                   .epoch_s = p->epoch_seconds,
                   .settle_s = p->settle_seconds,
@@ -115,7 +115,7 @@ static enum ses_err open_daemon(struct sim_node *node, struct ses_note *note)
         .net = &node->net.net,
         .store = node->store,
         .random = &node->dice.random,
-        .log = &s->log,
+        .log = &node->log,
         .chain = sim_chain_face(s, node->index),
         .chain_params = s->chain.params,
         .node_id = node->node_id,
@@ -264,6 +264,24 @@ static void make_endpoint(struct sim_node *node)
     memcpy(node->endpoint.addrs[0].bytes, address.bytes, address.len);
 }
 
+static void tell_name(const struct sim_node *node)
+{
+    char id[SES_ID_TEXT_MAX];
+    ses_node_id_text(id, &node->node_id);
+    if (node->sim->trace.print) {
+        printf("               node %u is %s\n", node->index, id);
+    }
+}
+
+static void log_line(void *ctx, enum ses_log_level level, const char *module, const char *text)
+{
+    const struct sim_node *node = ctx;
+    (void)level;
+    if (node->sim->trace.print) {
+        printf("               node %u %s: %s\n", node->index, module, text);
+    }
+}
+
 void sim_node_init(struct sim *s, uint32_t index)
 {
     struct sim_node *node = &s->nodes[index];
@@ -273,7 +291,10 @@ void sim_node_init(struct sim *s, uint32_t index)
     dice_init(&node->dice, s->seed, "node", index);
     make_keys(node);
     make_endpoint(node);
+    tell_name(node);
     sim_loop_init(&node->loop, node);
+    node->log = (struct ses_log){
+        .ctx = node, .level = s->trace.print ? SES_LOG_INFO : SES_LOG_ERROR, .write = log_line};
     sim_net_init(&node->net, s, index);
     node->net.down = true;
     node->net.self.is_node = true;

@@ -33,7 +33,10 @@ void runner_drop(const struct job *job);
 void runner_shrink(const struct sim_setup *setup, struct plan *plan, struct outcome *best);
 /* Faults that are not left out. */
 uint32_t runner_kept(const struct plan *plan);
-/* mutants.c: each mutant against up to `seed_max` seeds; a table. 0 if all were caught. */
+/* mutants.c: switches one on for every run of this process. false after a message: unknown. */
+bool mutants_switch_on(const char *name);
+/* Each of `only` (NAME,NAME..., NULL: all) against up to `seed_max` seeds; a table. 0 if all were
+ * caught. */
 int mutants_run(const struct sim_setup *setup, const char *only, uint64_t seed_max, uint32_t jobs,
                 bool tap);
 

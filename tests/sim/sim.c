@@ -39,15 +39,6 @@ void sim_storm(struct sim *s, uint64_t for_ms)
     s->storm_until_ms = until > s->storm_until_ms ? until : s->storm_until_ms;
 }
 
-static void log_line(void *ctx, enum ses_log_level level, const char *module, const char *text)
-{
-    const struct sim *s = ctx;
-    (void)level;
-    if (s->trace.print) {
-        printf("              %s: %s\n", module, text);
-    }
-}
-
 /* ---- building ---- */
 static void set_params(struct sim *s)
 {
@@ -264,8 +255,6 @@ void sim_run(struct verdict_of_run *out, const struct sim_setup *setup, struct p
     s->setup = *setup;
     s->seed = setup->seed;
     s->trace.print = setup->trace;
-    s->log = (struct ses_log){
-        .ctx = s, .level = setup->trace ? SES_LOG_INFO : SES_LOG_ERROR, .write = log_line};
     sim_vfs_use(s);
     build(s);
     plan_make(s);

@@ -249,6 +249,7 @@ struct sim_node {
     int64_t skew_ms;
     uint64_t slow_ms; /* the disk takes so long */
     struct ses_loop loop;
+    struct ses_log log;
     struct sim_net net;
     struct sim_disk *disk;
     struct ses_store *store;
@@ -553,7 +554,6 @@ struct sim {
     uint64_t now_ms, end_ms;
     struct events events;
     struct trace trace;
-    struct ses_log log;
     struct dice net_dice, plan_dice, vfs_dice;
     struct weather weather;
     uint64_t storm_until_ms; /* some fault has its way until then */
