@@ -173,6 +173,7 @@ struct sync {
     struct leave leave;
     struct heal *heals;
     uint32_t heal_cnt, heal_busy;
+    uint32_t heal_left; /* steps of this turn */
 };
 
 /* ---- sync.c ---- */
@@ -271,7 +272,8 @@ void ses_leave_turn(struct ses_daemon *d);
 void ses_leave_forget(struct ses_daemon *d, bool owed);
 
 /* ---- heal.c ---- */
-void ses_heal_damage(void *cookie, const struct ses_hash *id, const struct ses_segment *segment);
+/* False without room: it is to be told again when it is found again. */
+bool ses_heal_damage(void *cookie, const struct ses_hash *id, const struct ses_segment *segment);
 void ses_heal_turn(struct ses_daemon *d);
 void ses_heal_free(struct ses_daemon *d);
 

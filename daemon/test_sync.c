@@ -307,6 +307,82 @@ static void test_rot_heals(void)
     world_free(w);
 }
 
+static bool damage_all(const struct world_node *node, const struct crop *crop)
+{
+    bool all = true;
+    for (uint32_t i = 0; i < crop->cnt; i++) {
+        all &= damage_log(node, &crop->posts[i]);
+    }
+    return all;
+}
+
+static void ignore_record(void *cookie, enum ses_err err, const struct ses_record_copy *record)
+{
+    (void)err;
+    (void)record;
+    ++*(uint32_t *)cookie;
+}
+
+static void read_all(struct world *w, uint32_t node, const struct crop *crop)
+{
+    uint32_t done = 0;
+    for (uint32_t i = 0; i < crop->cnt; i++) {
+        TAP_ERR(SES_OK,
+                ses_store_get(w->nodes[node].store, &crop->posts[i].ids.id, ignore_record, &done));
+    }
+    world_run(w, 10);
+    TAP_MUST(done == crop->cnt);
+}
+
+/* What nobody else has keeps nothing waiting that somebody has. */
+static void test_hopeless_damage(void)
+{
+    struct world *w = world_new(4, 1);
+    struct crop shared, lost;
+    world_run(w, 10000);
+    crop_make(&shared, w, 40, 1, 0, world_unix_ms(w));
+    crop_make(&lost, w, 50, 1, 0, world_unix_ms(w));
+    for (uint32_t i = 0; i < 4; i++) {
+        plant(w, i, &shared);
+    }
+    world_cut(w, 2, true);
+    plant(w, 2, &lost);
+    TAP_OK(damage_all(&w->nodes[2], &shared) && damage_all(&w->nodes[2], &lost));
+    read_all(w, 2, &shared);
+    read_all(w, 2, &lost); /* last told of, and first in line */
+    TAP_EQ(90, w->nodes[2].daemon->sync.heal_cnt);
+    world_cut(w, 2, false);
+    world_run(w, 60000);
+    TAP_EQ(40, stats(w, 2)->healed);
+    TAP_EQ(50, w->nodes[2].daemon->sync.heal_cnt);
+    TAP_EQ(0, held(w, 0, &lost));
+    crop_free(&shared);
+    crop_free(&lost);
+    world_free(w);
+}
+
+/* More at once than there is room for is not taken, and taken when there is room. */
+static void test_much_damage(void)
+{
+    struct world *w = world_new(1, 1);
+    struct ses_daemon *d = w->nodes[0].daemon;
+    struct ses_segment segment;
+    uint32_t cnt = 0;
+    ses_segment_of(&segment, 2, world_unix_ms(w));
+    for (struct ses_hash id; cnt < 10000; cnt++) {
+        ses_random_fill(tap_random(), &id, sizeof id);
+        if (!ses_heal_damage(d, &id, &segment)) {
+            break;
+        }
+    }
+    TAP_OK(cnt > 0 && cnt < 10000);
+    TAP_EQ(cnt, d->sync.heal_cnt);
+    world_run(w, 60000); /* no leaf has these ids */
+    const struct ses_hash id = {{1}};
+    TAP_OK(d->sync.heal_cnt < cnt && ses_heal_damage(d, &id, &segment));
+    world_free(w);
+}
+
 /* Nobody is there to help: what is still to be healed goes with the node. */
 static void test_rot_without_help(void)
 {
@@ -632,6 +708,8 @@ int main(void)
     TAP_RUN(test_cut_off_stays_partial);
     TAP_RUN(test_damage_heals);
     TAP_RUN(test_rot_heals);
+    TAP_RUN(test_hopeless_damage);
+    TAP_RUN(test_much_damage);
     TAP_RUN(test_rot_without_help);
     TAP_RUN(test_liars_are_cut_off);
     TAP_RUN(test_late_records);

@@ -149,14 +149,15 @@ bool ses_place_damaged(struct ses_store *store, const struct ses_place *place)
     if ((e->flags & SES_FLAG_DAMAGED) != 0) {
         return false;
     }
+    if (store->on_damage != NULL &&
+        !store->on_damage(store->damage_cookie, &place->id, &place->segment)) {
+        return false; /* found again, it is told again */
+    }
     e->flags |= SES_FLAG_DAMAGED;
     ses_logf(store->p.log, SES_LOG_ERROR, "storage",
              "a record on disk is damaged: check the disk class=%u hour=%u offset=%llu",
              (unsigned)place->segment.ttl_class, (unsigned)place->segment.hour,
              (unsigned long long)place->offset);
-    if (store->on_damage != NULL) {
-        store->on_damage(store->damage_cookie, &place->id, &place->segment);
-    }
     return true;
 }
 

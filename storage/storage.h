@@ -181,9 +181,10 @@ void ses_store_listen(struct ses_store *store,
                       void (*on_record)(void *cookie, const struct ses_hash *inbox, int16_t ns),
                       void *cookie);
 /* Called for a record whose bytes on disk do not match its id: fetch it from another member and put
- * it again. One listener; at most once until it is put again. */
+ * it again. One listener. It says whether it sees to it: then at most once until it is put again,
+ * else again when it is found again. */
 void ses_store_listen_damage(struct ses_store *store,
-                             void (*on_damage)(void *cookie, const struct ses_hash *id,
+                             bool (*on_damage)(void *cookie, const struct ses_hash *id,
                                                const struct ses_segment *segment),
                              void *cookie);
 /* One live record by id. On a worker. ERR_NOT_FOUND at once and then no callback (deleted ones,

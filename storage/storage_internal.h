@@ -202,7 +202,7 @@ struct ses_store {
     uint64_t full_ms;
     void (*on_record)(void *cookie, const struct ses_hash *inbox, int16_t ns);
     void *record_cookie;
-    void (*on_damage)(void *cookie, const struct ses_hash *id, const struct ses_segment *segment);
+    bool (*on_damage)(void *cookie, const struct ses_hash *id, const struct ses_segment *segment);
     void *damage_cookie;
     void (*on_closed)(void *cookie);
     void *closed_cookie;
@@ -276,7 +276,7 @@ struct ses_place {
     bool damaged; /* found to be */
 };
 /* A worker found it damaged: counted, logged and reported, once until it is stored again. False if
- * that was done before, or if nothing is held there any more. */
+ * that was done before, if the listener had no room, or if nothing is held there any more. */
 bool ses_place_damaged(struct ses_store *store, const struct ses_place *place);
 /* ERR_UNAVAILABLE, ERR_FULL. */
 SES_CHECKED enum ses_err ses_check_read(const struct ses_store *store);

@@ -209,7 +209,7 @@ enum ses_err ses_store_seal(struct ses_store *store, int64_t sealed_epoch)
 }
 
 void ses_store_listen_damage(struct ses_store *store,
-                             void (*on_damage)(void *cookie, const struct ses_hash *id,
+                             bool (*on_damage)(void *cookie, const struct ses_hash *id,
                                                const struct ses_segment *segment),
                              void *cookie)
 {

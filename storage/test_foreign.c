@@ -342,12 +342,13 @@ static struct {
     struct ses_hash id;
 } damaged;
 
-static void on_damage(void *cookie, const struct ses_hash *id, const struct ses_segment *segment)
+static bool on_damage(void *cookie, const struct ses_hash *id, const struct ses_segment *segment)
 {
     (void)cookie;
     (void)segment;
     damaged.cnt++;
     damaged.id = *id;
+    return true;
 }
 
 static void test_damage(void)

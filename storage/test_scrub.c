@@ -18,9 +18,10 @@ static struct {
     uint32_t cnt; /* reports */
     bool of[CNT];
     uint32_t others;
+    bool no_room; /* whoever is told cannot see to it */
 } damaged;
 
-static void on_damage(void *cookie, const struct ses_hash *id, const struct ses_segment *segment)
+static bool on_damage(void *cookie, const struct ses_hash *id, const struct ses_segment *segment)
 {
     (void)cookie;
     (void)segment;
@@ -28,10 +29,11 @@ static void on_damage(void *cookie, const struct ses_hash *id, const struct ses_
     for (uint32_t n = 0; n < CNT; n++) {
         if (memcmp(records[n].ids.id.bytes, id->bytes, 32) == 0) {
             damaged.of[n] = true;
-            return;
+            return !damaged.no_room;
         }
     }
     damaged.others++;
+    return !damaged.no_room;
 }
 
 static void open_store(void)
@@ -161,6 +163,25 @@ static void test_rot(void)
     end();
 }
 
+/* What is told to somebody who has no room for it is told again. */
+static void test_told_in_vain(void)
+{
+    begin();
+    flip(7, 100);
+    damaged.no_room = true;
+    run_for(4 * HOUR_MS);
+    TAP_OK(damaged.cnt >= 2 && damaged.of[7]);
+    TAP_EQ(0, stats().scrub_damaged);
+    damaged.no_room = false;
+    damaged.cnt = 0;
+    run_for(4 * HOUR_MS);
+    TAP_EQ(1, damaged.cnt);
+    TAP_EQ(1, stats().scrub_damaged);
+    TAP_ERR(SES_OK, put(&records[7]));
+    TAP_EQ(1, stats().repaired);
+    end();
+}
+
 /* A read that fails costs no more than the records that it cannot bring; a log that is not there
  * costs all of them. */
 static void test_lost_bytes(void)
@@ -266,6 +287,7 @@ int main(void)
 {
     TAP_RUN(test_sound);
     TAP_RUN(test_rot);
+    TAP_RUN(test_told_in_vain);
     TAP_RUN(test_lost_bytes);
     TAP_RUN(test_what_goes_is_no_damage);
     TAP_RUN(test_restarts);
