@@ -133,6 +133,7 @@ struct link {
     struct ses_timer *redial;
     struct ses_timer *rescan;
     uint64_t rescan_ms;
+    bool learning; /* what its audit draws */
     uint64_t failures;
     enum ses_err last_err;
     uint64_t acked;

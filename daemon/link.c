@@ -114,6 +114,32 @@ static void forget_all(struct link *link)
     ses_buf_free(&link->unsent);
 }
 
+static void on_learnt(void *cookie, enum ses_err err)
+{
+    struct link *link = cookie;
+    (void)err; /* then it is asked again */
+    link->learning = false;
+    rescan(link);
+}
+
+/* Who did not take a record when it came must not get it for its audit. Until it is known what that
+ * draws, whatever it may draw waits. */
+static bool held_back(struct link *link, const struct debt *debt)
+{
+    struct ses_daemon *d = link->d;
+    if (!ses_withhold_concerns(d, debt->ids.header.ts_ms)) {
+        return false;
+    }
+    if (ses_withhold_known(d, &link->node_id)) {
+        return ses_withhold(d, &link->node_id, &debt->ids.id);
+    }
+    if (!link->learning) {
+        link->learning = true;
+        ses_withhold_learn(d, &link->node_id, on_learnt, link);
+    }
+    return true;
+}
+
 /* Takes records from the queue until the frame is full. Those whose bytes are only in the store are
  * fetched ahead; the frame ends before the first of them. */
 static void gather(struct link *link, struct batch *batch)
@@ -124,6 +150,11 @@ static void gather(struct link *link, struct batch *batch)
                                debt->voucher_cnt * (uint32_t)SES_RECEIPT_BYTES_MAX;
         if (debt->finished || (debt->acked & bit_of(link)) != 0) {
             ses_debt_check(queue_pop(link));
+            continue;
+        }
+        if (held_back(link, debt)) {
+            ses_debt_check(queue_pop(link));
+            rescan(link);
             continue;
         }
         if (debt->bytes == NULL || (batch->cnt > 0 && batch->bytes + bytes > LINK_FRAME_BYTES)) {

@@ -253,8 +253,10 @@ void ses_sync_end(struct ses_daemon *d, const struct ses_node_id *node_id);
  * error that is not known, and the member must be given no record. */
 void ses_withhold_learn(struct ses_daemon *d, const struct ses_node_id *node_id,
                         void (*done)(void *cookie, enum ses_err err), void *cookie);
-/* The running audit of a member draws this record, as far as that was learnt. */
-bool ses_drawn(struct ses_daemon *d, const struct ses_node_id *node_id, const struct ses_hash *id);
+/* It is known, or there is nothing to know. */
+bool ses_withhold_known(struct ses_daemon *d, const struct ses_node_id *node_id);
+/* False: a record of that time is too young for any audit that runs. */
+bool ses_withhold_concerns(const struct ses_daemon *d, uint64_t ts_ms);
 /* A record that it asks for must not be given to it: it is drawn, and its response is not known to
  * be on chain. Counts, and asks the chain from time to time. */
 bool ses_withhold(struct ses_daemon *d, const struct ses_node_id *node_id,

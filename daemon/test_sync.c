@@ -621,6 +621,47 @@ static void test_audit_is_withheld(void)
     world_free(w);
 }
 
+static void crop_send(struct crop *crop, struct world *w, uint32_t node, uint32_t cnt)
+{
+    struct world_net *client = world_client(w, "192.0.2.1:1");
+    *crop = (struct crop){.posts = ses_alloc(cnt, sizeof *crop->posts), .cnt = cnt};
+    SES_ASSERT(crop->posts != NULL);
+    for (uint32_t i = 0; i < cnt; i++) {
+        struct ses_hash inbox;
+        struct post_answer a;
+        post_inbox(w, &inbox, 1, 0);
+        post_stranger(&crop->posts[i], w, &inbox, 300, world_unix_ms(w));
+        post_send(w, client, node, &crop->posts[i], 5000, NULL, &a);
+        TAP_EQ(SES_STORED, a.stored.state);
+    }
+}
+
+/* What a member did not take when it came is owed to it, and withheld like what it asks for. */
+static void test_owed_audit_is_withheld(void)
+{
+    struct world *w = world_new(4, 1);
+    struct crop crop, fresh;
+    world_run(w, 10000);
+    world_cut(w, 3, true);
+    crop_send(&crop, w, 0, 40);
+    next_epoch(w); /* 6 */
+    audit_begins(w, 6, CROP_EPOCH_MS);
+    TAP_EQ(40, w->nodes[0].daemon->debts.cnt);
+    world_cut(w, 3, false);
+    crop_send(&fresh, w, 0, 5);
+    world_run(w, 400000);
+    lacks_what_is_drawn(w, &crop);
+    TAP_EQ(5, held(w, 3, &fresh)); /* the others need not wait */
+    TAP_EQ(40 - held(w, 3, &crop), w->nodes[0].daemon->debts.cnt);
+    w->nodes[3].responded = true;
+    world_run(w, 800000);
+    TAP_EQ(40, held(w, 3, &crop));
+    TAP_EQ(0, w->nodes[0].daemon->debts.cnt);
+    crop_free(&crop);
+    crop_free(&fresh);
+    world_free(w);
+}
+
 /* Makes what the node remembers of a snapshot unreadable. */
 static void spoil_snapshots(struct world *w, uint32_t node)
 {
@@ -714,6 +755,7 @@ int main(void)
     TAP_RUN(test_liars_are_cut_off);
     TAP_RUN(test_late_records);
     TAP_RUN(test_audit_is_withheld);
+    TAP_RUN(test_owed_audit_is_withheld);
     TAP_RUN(test_unknown_audit_is_withheld);
     TAP_RUN(test_strangers_are_refused);
     return tap_done();

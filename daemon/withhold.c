@@ -150,16 +150,35 @@ static bool is_audited(const struct ses_daemon *d, const struct ses_node_id *nod
            node->row.swarm == own->row.swarm && d->map->epoch > 0;
 }
 
+/* What its running audit draws is still to be learnt, from this snapshot. */
+static bool is_unknown(struct ses_daemon *d, const struct ses_node_id *node_id,
+                       struct ses_snapshot *snapshot)
+{
+    const struct sync_peer *peer = ses_sync_peer(d, node_id);
+    return d->map != NULL && peer->audit_epoch != d->map->epoch && !is_over(d, peer) &&
+           is_audited(d, node_id) &&
+           ses_store_snapshot_get(d->p.store, snapshot, d->map->epoch - 1) == SES_OK &&
+           snapshot->count > 0;
+}
+
+bool ses_withhold_known(struct ses_daemon *d, const struct ses_node_id *node_id)
+{
+    struct ses_snapshot snapshot;
+    return !is_unknown(d, node_id, &snapshot);
+}
+
+bool ses_withhold_concerns(const struct ses_daemon *d, uint64_t ts_ms)
+{
+    return d->map != NULL && d->map->epoch > 0 &&
+           ts_ms + d->times.settle_s * 1000 < ses_epoch_start_ms(&d->times, d->map->epoch - 1);
+}
+
 void ses_withhold_learn(struct ses_daemon *d, const struct ses_node_id *node_id,
                         void (*done)(void *cookie, enum ses_err err), void *cookie)
 {
     struct ses_snapshot snapshot;
-    const struct sync_peer *peer = ses_sync_peer(d, node_id);
-    const bool unknown = d->map != NULL && peer->audit_epoch != d->map->epoch && !is_over(d, peer);
     enum ses_err err = SES_OK;
-    if (unknown && is_audited(d, node_id) &&
-        ses_store_snapshot_get(d->p.store, &snapshot, d->map->epoch - 1) == SES_OK &&
-        snapshot.count > 0) {
+    if (is_unknown(d, node_id, &snapshot)) {
         err = ask(d, node_id, &snapshot, done, cookie);
         if (err == SES_OK) {
             return;
@@ -168,7 +187,8 @@ void ses_withhold_learn(struct ses_daemon *d, const struct ses_node_id *node_id,
     learnt(d, node_id, err, done, cookie);
 }
 
-bool ses_drawn(struct ses_daemon *d, const struct ses_node_id *node_id, const struct ses_hash *id)
+static bool is_drawn(struct ses_daemon *d, const struct ses_node_id *node_id,
+                     const struct ses_hash *id)
 {
     const struct sync_peer *peer = ses_sync_peer(d, node_id);
     bool found = false;
@@ -183,7 +203,7 @@ bool ses_withhold(struct ses_daemon *d, const struct ses_node_id *node_id,
 {
     const struct sync_peer *peer = ses_sync_peer(d, node_id);
     const bool other = SES_MUTANT(OTHERS_WITHHELD) && peer->withheld_cnt > 0;
-    if (is_over(d, peer) || SES_MUTANT(DRAWN_GIVEN) || !(ses_drawn(d, node_id, id) || other)) {
+    if (is_over(d, peer) || SES_MUTANT(DRAWN_GIVEN) || !(is_drawn(d, node_id, id) || other)) {
         return false;
     }
     d->stats.sync_withheld++;
