@@ -181,12 +181,15 @@ static bool remembers(struct ses_daemon *d, uint64_t epoch)
     return known;
 }
 
-/* Commitments that stand in a block and not in the store: the store is older than they are. */
+/* Commitments that stand in a block and not in the store: the store is older than they are. What
+ * this run noticed in the epoch before has signed nothing for this one. */
 static void check_restored(struct ses_daemon *d, const struct ses_duty *duty)
 {
+    const struct epochs *e = &d->epochs;
+    const bool noticed = e->restored && e->restored_epoch + 1 == duty->epoch;
     const bool lost = (duty->committed && !remembers(d, duty->epoch)) ||
-                      (duty->has_root && !remembers(d, duty->epoch - 1));
-    if (lost && !(d->epochs.restored && d->epochs.restored_epoch == duty->epoch)) {
+                      (duty->has_root && !noticed && !remembers(d, duty->epoch - 1));
+    if (lost && !(e->restored && e->restored_epoch == duty->epoch)) {
         d->epochs.restored = true;
         d->epochs.restored_epoch = duty->epoch;
         ses_logf(d->p.log, SES_LOG_WARN, MODULE,
