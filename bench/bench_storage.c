@@ -351,8 +351,8 @@ static void bench_one_more(void)
                                   .ttl_class = 3};
     SES_ASSERT(kit_put(&kit, &spec, KIT_REPLICA, NULL) == SES_OK);
     const uint64_t begin = ses_mono_ns();
-    ask_segments(&kit, &ask, NULL, ask.changed - 1);
-    printf("  sums after one insert   %12.2f ms (%zu changed)\n", ms_since(begin), ask.segment_cnt);
+    ask_segments(&kit, &ask, NULL, (uint32_t)(spec.ts_ms / 3600000));
+    printf("  sums after one insert   %12.2f ms\n", ms_since(begin));
 }
 
 static void bench_snapshot(uint64_t epoch, const char *what)

@@ -32,6 +32,7 @@ enum reconcile_kind {
 };
 struct reconcile_need {
     enum reconcile_kind kind;
+    uint32_t from_hour; /* segments */
     struct ses_children_ask *asks;
     size_t ask_cnt, ask_cap;
     struct ses_forest_range range;

@@ -30,6 +30,7 @@ struct reconcile_ask {
     enum ask_phase phase;
     struct ses_sync_segment *own;
     size_t own_cnt;
+    uint64_t nothing;            /* the digest of a day without records */
     struct ses_sync_place *todo; /* a stack */
     uint32_t todo_cnt, todo_cap;
     struct sent *sent;
@@ -71,12 +72,14 @@ enum ses_err reconcile_new(struct reconcile **out, const struct reconcile_params
     r->p = *params;
     r->wants.short_max = RECONCILE_WANTS_MAX;
     r->gives.short_max = RECONCILE_GIVES_MAX;
-    r->need.kind = RECONCILE_SEGMENTS;
+    r->need.kind = RECONCILE_SEGMENTS; /* whole days: a row is one */
+    r->need.from_hour = r->p.whole ? 0 : r->p.from_hour - r->p.from_hour % SES_ROW_HOURS;
     r->ask = ses_alloc(1, sizeof *r->ask);
     if (r->ask == NULL) {
         reconcile_free(r);
         return SES_ERR_MEMORY;
     }
+    r->ask->nothing = ses_sync_row_digest(&r->p.nonce, NULL, 0);
     *out = r;
     return SES_OK;
 }
@@ -182,7 +185,8 @@ static void write_row(const struct reconcile *r, struct ses_writer *w, uint8_t t
     const struct ses_sync_row row = {
         .ttl_class = ttl_class,
         .day = day,
-        .digest = ses_sync_row_digest(&r->p.nonce, r->ask->own + first, own)};
+        .digest =
+            own > 0 ? ses_sync_row_digest(&r->p.nonce, r->ask->own + first, own) : r->ask->nothing};
     ses_sync_row_write(w, &row);
     *cnt = (uint16_t)(*cnt + 1);
 }

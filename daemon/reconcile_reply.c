@@ -17,6 +17,7 @@ struct child_at {
 };
 struct reconcile_told {
     struct ses_sync_row *rows;
+    uint64_t nothing; /* the digest of a day without records */
     struct ses_sync_node *nodes;
     struct ses_sync_group *groups;
     struct ses_segment from; /* sums */
@@ -60,13 +61,17 @@ static bool row_after(const struct ses_sync_row *a, const struct ses_sync_row *b
 static enum ses_err parse_rows(struct reconcile_reply *r, struct ses_reader *in)
 {
     struct reconcile_told *t = r->told;
+    uint32_t from_day = r->ask.whole ? 0 : UINT32_MAX / SES_ROW_HOURS;
     t->rows = ses_alloc((size_t)r->ask.cnt + 1, sizeof *t->rows);
     SES_REQUIRE(t->rows != NULL, SES_ERR_MEMORY);
     for (uint16_t i = 0; in->err == SES_OK && i < r->ask.cnt; i++) {
         ses_sync_row_read(in, &t->rows[i]);
         ses_reader_check(in, i == 0 || row_after(&t->rows[i - 1], &t->rows[i]), SES_ERR_MALFORMED);
+        from_day = t->rows[i].day < from_day ? t->rows[i].day : from_day;
     }
+    t->nothing = ses_sync_row_digest(&r->ask.nonce, NULL, 0);
     r->need.kind = RECONCILE_SEGMENTS;
+    r->need.from_hour = from_day * SES_ROW_HOURS;
     return ses_reader_done(in);
 }
 
@@ -218,7 +223,7 @@ static void write_day(const struct reconcile_reply *r, struct ses_writer *w, uin
 static void write_nothing(const struct reconcile_reply *r, struct ses_writer *w, uint16_t *row_cnt,
                           const struct ses_sync_row *row)
 {
-    if (row->digest == ses_sync_row_digest(&r->ask.nonce, NULL, 0)) {
+    if (row->digest == r->told->nothing) {
         return;
     }
     const struct ses_sync_hours out = {.ttl_class = row->ttl_class, .day = row->day};

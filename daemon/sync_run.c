@@ -170,7 +170,7 @@ static enum ses_err compare(struct sync_run *run)
                                   .num_swarms = run->core->p.set.num_swarms};
     switch (need->kind) {
     case RECONCILE_SEGMENTS:
-        SES_TRY(ses_store_segments(store, &view, 0, on_segments, run));
+        SES_TRY(ses_store_segments(store, &view, need->from_hour, on_segments, run));
         break;
     case RECONCILE_CHILDREN:
         SES_TRY(ses_store_children(store, &view, need->asks, need->ask_cnt, on_children, run));

@@ -277,7 +277,7 @@ static enum ses_err need(struct serve *s)
                                   .num_swarms = s->reply->ask.set.num_swarms};
     switch (n->kind) {
     case RECONCILE_SEGMENTS:
-        return ses_store_segments(store, &view, 0, on_segments, s);
+        return ses_store_segments(store, &view, n->from_hour, on_segments, s);
     case RECONCILE_CHILDREN:
         return ses_store_children(store, &view, n->asks, n->ask_cnt, on_children, s);
     case RECONCILE_LEAVES:

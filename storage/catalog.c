@@ -344,7 +344,6 @@ static void touch(struct ses_catalog *c, const struct ses_entry *e)
     const uint32_t epoch = admit > tomb ? admit : tomb;
     seg->epoch_max = epoch > seg->epoch_max ? epoch : seg->epoch_max;
     seg->erase |= ses_entry_deleted(e) && e->admit_epoch != SES_EPOCH_NONE;
-    seg->changed = ++c->changes;
 }
 
 void ses_catalog_commit(struct ses_catalog *c, uint32_t entry, uint64_t seq, uint64_t offset,
@@ -570,7 +569,6 @@ uint32_t ses_catalog_drop_foreign(struct ses_catalog *c, uint32_t at,
     }
     *kept = SES_NONE;
     seg->entry_cnt -= cnt;
-    seg->changed = cnt > 0 ? ++c->changes : seg->changed;
     bury(c, dropped);
     return cnt;
 }

@@ -63,7 +63,6 @@ struct ses_seg {
     uint32_t entry_cnt;
     uint32_t reserved;
     uint32_t epoch_max; /* of its entries' admissions and deletions */
-    uint64_t changed;   /* the count of changes at its last one */
 };
 struct ses_pending {
     uint64_t seq;
@@ -81,7 +80,6 @@ struct ses_catalog {
     uint32_t segment_cnt, inbox_cnt;
     uint32_t ghost_room; /* ghosts that cannot fail */
     uint32_t swarm, num_swarms;
-    uint64_t changes; /* of the set of leaves; grows over restarts */
 };
 void ses_catalog_init(struct ses_catalog *c, uint64_t hash_seed);
 void ses_catalog_free(struct ses_catalog *c);

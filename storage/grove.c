@@ -162,7 +162,6 @@ static void expire_view(struct ses_store *store, struct ses_grove_view *view)
     for (uint32_t i = 0; i < view->seg_cnt; i++) {
         const struct ses_seg *seg;
         if (seg_of(store, &view->segs[i].id, &seg) && seg->expires_ms > now_ms) {
-            view->segs[i].changed = seg->changed;
             view->segs[kept++] = view->segs[i];
         } else {
             ses_forest_drop(view->forest, &view->segs[i].id);
@@ -260,7 +259,6 @@ static enum ses_err prepare(struct ses_job *job)
     if (ses_grove_live(job->view)) {
         expire_view(store, job->view);
     }
-    job->changes = store->catalog.changes;
     SES_TRY(gather_tries(job));
     return gather_sums(job);
 }

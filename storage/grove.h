@@ -26,8 +26,7 @@ struct ses_grove_seg {
     bool open;         /* its trie is there */
     bool copy;         /* the sum of the live view is the same, if that is known */
     uint64_t leaf_cnt; /* of the trie, about */
-    uint64_t changed;
-    uint64_t used; /* the last run in which its trie was needed */
+    uint64_t used;     /* the last run in which its trie was needed */
 };
 struct ses_grove_view {
     struct ses_view key;
@@ -51,7 +50,6 @@ struct ses_job {
     struct ses_buf needs;          /* of struct ses_segment_id: tries that must be open */
     struct ses_segment_id missing; /* the next one */
     uint64_t after_batch;          /* not before that batch is in the catalog */
-    uint64_t changes;              /* the catalog's count, of what is seen */
     enum ses_err err;
     enum ses_err (*run)(struct ses_job *job);
     void (*done)(struct ses_job *job);

@@ -108,7 +108,6 @@ static enum ses_err take_sum(struct ses_grove_view *view, struct ses_reader *r)
     SES_REQUIRE(r->err == SES_OK, SES_ERR_CHECKSUM);
     SES_TRY(ses_grove_add(view, &id, &seg));
     seg->known = true;
-    seg->changed = 1;
     return ses_forest_add_sum(view->forest, &id, &sum);
 }
 

@@ -450,7 +450,6 @@ static enum ses_err begin_boot(struct ses_store *store, uint64_t boot)
 {
     SES_REQUIRE(boot < 1u << (63 - SEQ_BITS), SES_ERR_FULL);
     store->next_seq = SES_MUTANT(ARRIVALS_START_AGAIN) ? 1 : boot << SEQ_BITS;
-    store->catalog.changes = store->next_seq;
     return SES_OK;
 }
 

@@ -23,14 +23,13 @@ static void on_segments(void *cookie, const struct ses_segments_result *result)
     for (size_t i = 0; i < result->segment_cnt; i++) {
         ask->segments[i] = result->segments[i];
     }
-    ask->changed = result->changed;
     ask->sum = result->sum;
 }
 
-void ask_segments(struct kit *kit, struct ask *ask, const struct ses_view *view, uint64_t since)
+void ask_segments(struct kit *kit, struct ask *ask, const struct ses_view *view, uint32_t from_hour)
 {
     ask->done = false;
-    wait_for(kit, ask, ses_store_segments(kit->store, view, since, on_segments, ask));
+    wait_for(kit, ask, ses_store_segments(kit->store, view, from_hour, on_segments, ask));
 }
 
 static void on_children(void *cookie, enum ses_err err, const struct ses_sum (*sums)[16],

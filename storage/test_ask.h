@@ -11,7 +11,6 @@ struct ask {
     enum ses_err err;
     struct ses_segment_state segments[2048];
     size_t segment_cnt;
-    uint64_t changed;
     struct ses_sum sum;
     struct ses_sum children[64][16];
     struct ses_leaf leaves[ASK_LEAVES_MAX];
@@ -24,7 +23,7 @@ struct ask {
     struct ses_chunk chunk;
     uint8_t chunk_bytes[SES_CHUNK_BYTES];
 };
-void ask_segments(struct kit *kit, struct ask *ask, const struct ses_view *view, uint64_t since);
+void ask_segments(struct kit *kit, struct ask *ask, const struct ses_view *view, uint32_t from_hour);
 void ask_children(struct kit *kit, struct ask *ask, const struct ses_view *view,
                   const struct ses_children_ask *asks, size_t cnt);
 void ask_leaves(struct kit *kit, struct ask *ask, const struct ses_view *view,

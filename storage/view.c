@@ -29,7 +29,7 @@ static enum ses_err need(struct ses_job *job, const struct ses_segment_id *id)
 /* ---- segments ---- */
 struct segments_job {
     struct ses_job job;
-    uint64_t since;
+    uint32_t from_hour;
     struct ses_buf states;
     struct ses_sum sum;
     void (*on_done)(void *cookie, const struct ses_segments_result *result);
@@ -40,18 +40,14 @@ static enum ses_err segments_run(struct ses_job *job)
 {
     struct segments_job *j = (struct segments_job *)job;
     struct ses_forest *forest = job->view->forest;
-    const uint64_t since = ses_grove_live(job->view) ? j->since : 0;
     for (size_t i = 0; i < ses_forest_segment_cnt(forest); i++) {
         struct ses_forest_segment segment;
         ses_forest_segment(forest, i, &segment);
-        const struct ses_grove_seg *seg = ses_grove_find(job->view, &segment.id);
-        SES_ASSERT(seg != NULL);
-        if (seg->changed > since) {
+        if (ses_get_u32(segment.id.bytes + 1) >= j->from_hour) {
             struct ses_segment_state state;
             memset(&state, 0, sizeof state);
             state.id = segment.id;
             state.sum = segment.sum;
-            state.changed = seg->changed;
             SES_TRY(ses_buf_append(&j->states, &state, sizeof state));
         }
     }
@@ -66,7 +62,6 @@ static void segments_done(struct ses_job *job)
     if (job->err == SES_OK) {
         result.segments = (const struct ses_segment_state *)(const void *)j->states.bytes;
         result.segment_cnt = j->states.len / sizeof *result.segments;
-        result.changed = job->changes;
         result.sum = j->sum;
     }
     j->on_done(j->cookie, &result);
@@ -75,7 +70,7 @@ static void segments_done(struct ses_job *job)
 }
 
 enum ses_err
-ses_store_segments(struct ses_store *store, const struct ses_view *view, uint64_t since,
+ses_store_segments(struct ses_store *store, const struct ses_view *view, uint32_t from_hour,
                    void (*on_done)(void *cookie, const struct ses_segments_result *result),
                    void *cookie)
 {
@@ -86,7 +81,7 @@ ses_store_segments(struct ses_store *store, const struct ses_view *view, uint64_
     j->job.sums = true;
     j->job.run = segments_run;
     j->job.done = segments_done;
-    j->since = since <= store->catalog.changes ? since : 0;
+    j->from_hour = from_hour;
     j->on_done = on_done;
     j->cookie = cookie;
     ses_job_push(store, &j->job);

@@ -32,19 +32,16 @@ struct ses_view {
 struct ses_segment_state {
     struct ses_segment_id id;
     struct ses_sum sum;
-    uint64_t changed; /* the store's count of changes when it changed last */
 };
 struct ses_segments_result {
     enum ses_err err;
-    const struct ses_segment_state *segments; /* by id; only those with changed > since */
+    const struct ses_segment_state *segments; /* by id */
     size_t segment_cnt;
-    uint64_t changed;   /* the store's count of changes: the next `since` */
-    struct ses_sum sum; /* MS over all segments of the view */
+    struct ses_sum sum; /* MS over all segments of the view, also the older ones */
 };
-/* The segments that changed after `since` (0: all), those of the live view with leaves only. A
- * count of changes is good for this run of the program; one from another run yields all. */
+/* The segments of the hours from `from_hour` (0: all) that have leaves. */
 SES_CHECKED enum ses_err
-ses_store_segments(struct ses_store *store, const struct ses_view *view, uint64_t since,
+ses_store_segments(struct ses_store *store, const struct ses_view *view, uint32_t from_hour,
                    void (*on_done)(void *cookie, const struct ses_segments_result *result),
                    void *cookie);
 /* ses_forest_trie_children for up to SES_CHILDREN_ASKS_MAX prefixes: sums[i][n] belongs to asks[i].
