@@ -48,9 +48,8 @@ struct sync_peer {
     uint64_t cut_until_ms;
     uint32_t replies; /* to it, under way */
     /* leaves that its running audit draws: not given to it until its response is on chain */
-    uint64_t audit_epoch; /* of the draw; 0: unknown */
-    uint8_t withheld_cnt;
-    struct ses_hash withheld[SYNC_WITHHELD_MAX]; /* record ids */
+    uint64_t audit_epoch;     /* of the draw; 0: unknown */
+    uint8_t withheld_cnt;     /* in the withheld of struct sync */
     uint64_t responded_epoch; /* whose response is on chain, as far as the chain was asked */
     uint64_t ask_ms;          /* monotonic: not before */
 };
@@ -167,6 +166,7 @@ struct sync {
     uint32_t reply_cnt;
     bool inquiring; /* the chain is asked whether some member's audit is over */
     struct sync_peer peers[SYNC_PEERS];
+    struct ses_hash withheld[SYNC_PEERS][SYNC_WITHHELD_MAX]; /* by peer: record ids */
     uint64_t relay_epoch;  /* whose last records are passed on; 0: none */
     uint64_t freeze_epoch; /* compared before the freeze of this one */
     struct bulk bulk;

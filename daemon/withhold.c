@@ -104,10 +104,11 @@ static void on_drawn(void *cookie, enum ses_err err, const struct ses_leaf *leav
     struct ses_daemon *d = l->d;
     struct sync_peer *peer = ses_sync_peer(d, &l->node_id);
     if (err == SES_OK) {
+        struct ses_hash *withheld = d->sync.withheld[peer - d->sync.peers];
         peer->audit_epoch = l->epoch;
         peer->withheld_cnt = 0;
         for (size_t i = 0; i < leaf_cnt && i < SYNC_WITHHELD_MAX; i++) {
-            memcpy(peer->withheld[peer->withheld_cnt++].bytes, leaves[i].key.bytes + 32, 32);
+            memcpy(withheld[peer->withheld_cnt++].bytes, leaves[i].key.bytes + 32, 32);
         }
     }
     learnt(d, &l->node_id, err, l->done, l->cookie);
@@ -191,9 +192,10 @@ static bool is_drawn(struct ses_daemon *d, const struct ses_node_id *node_id,
                      const struct ses_hash *id)
 {
     const struct sync_peer *peer = ses_sync_peer(d, node_id);
+    const struct ses_hash *withheld = d->sync.withheld[peer - d->sync.peers];
     bool found = false;
     for (uint32_t i = 0; i < peer->withheld_cnt && d->map != NULL; i++) {
-        found |= peer->audit_epoch == d->map->epoch && ses_equal(&peer->withheld[i], id, 32);
+        found |= peer->audit_epoch == d->map->epoch && ses_equal(&withheld[i], id, 32);
     }
     return found;
 }

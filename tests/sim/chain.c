@@ -266,13 +266,13 @@ void sim_chain_epoch(const struct sim *s, uint32_t machine, struct ses_epoch *ou
 
 struct rows {
     struct ses_map_node *list;
-    uint32_t cnt;
+    uint32_t cnt, cap;
 };
 
 static bool take_row(void *cookie, const struct ses_map_node *node)
 {
     struct rows *rows = cookie;
-    SES_ASSERT(rows->cnt < SIM_NODES_MAX);
+    SES_ASSERT(rows->cnt < rows->cap);
     rows->list[rows->cnt++] = *node;
     return true;
 }
@@ -280,7 +280,8 @@ static bool take_row(void *cookie, const struct ses_map_node *node)
 static void read_rows(struct sim *s, uint32_t machine, uint64_t since, struct rows *rows)
 {
     rows->cnt = 0;
-    rows->list = ses_alloc(SIM_NODES_MAX, sizeof *rows->list);
+    rows->cap = s->node_cnt;
+    rows->list = ses_alloc(s->node_cnt, sizeof *rows->list);
     SES_ASSERT(rows->list != NULL);
     SES_ASSERT(ses_vm_registry(s->chain.machines[machine].vm, since, take_row, rows) == SES_OK);
 }

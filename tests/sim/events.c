@@ -4,7 +4,6 @@
 #define BURST_MAX 400000u /* events in one millisecond: somebody runs in circles */
 
 struct ses_timer {
-    uint64_t at_ms, order;
     size_t place; /* in the heap */
     void (*run)(void *cookie);
     void (*fire)(void *cookie);
@@ -12,42 +11,42 @@ struct ses_timer {
     uint64_t after_run_ms;
 };
 
-static bool before(const struct ses_timer *a, const struct ses_timer *b)
+static bool before(const struct event *a, const struct event *b)
 {
     return a->at_ms != b->at_ms ? a->at_ms < b->at_ms : a->order < b->order;
 }
 
-static void place(struct events *e, size_t i, struct ses_timer *t)
+static void place(struct events *e, size_t i, const struct event *event)
 {
-    e->heap[i] = t;
-    t->place = i;
+    e->heap[i] = *event;
+    event->timer->place = i;
 }
 
 static void up(struct events *e, size_t i)
 {
-    struct ses_timer *t = e->heap[i];
-    while (i > 0 && before(t, e->heap[(i - 1) / 2])) {
-        place(e, i, e->heap[(i - 1) / 2]);
+    const struct event event = e->heap[i];
+    while (i > 0 && before(&event, &e->heap[(i - 1) / 2])) {
+        place(e, i, &e->heap[(i - 1) / 2]);
         i = (i - 1) / 2;
     }
-    place(e, i, t);
+    place(e, i, &event);
 }
 
 static void down(struct events *e, size_t i)
 {
-    struct ses_timer *t = e->heap[i];
+    const struct event event = e->heap[i];
     for (;;) {
         size_t child = 2 * i + 1;
-        if (child + 1 < e->cnt && before(e->heap[child + 1], e->heap[child])) {
+        if (child + 1 < e->cnt && before(&e->heap[child + 1], &e->heap[child])) {
             child++;
         }
-        if (child >= e->cnt || !before(e->heap[child], t)) {
+        if (child >= e->cnt || !before(&e->heap[child], &event)) {
             break;
         }
-        place(e, i, e->heap[child]);
+        place(e, i, &e->heap[child]);
         i = child;
     }
-    place(e, i, t);
+    place(e, i, &event);
 }
 
 static void take_out(struct events *e, struct ses_timer *t)
@@ -55,7 +54,7 @@ static void take_out(struct events *e, struct ses_timer *t)
     const size_t i = t->place;
     e->cnt--;
     if (i < e->cnt) {
-        place(e, i, e->heap[e->cnt]);
+        place(e, i, &e->heap[e->cnt]);
         down(e, i);
         up(e, i);
     }
@@ -66,12 +65,11 @@ static void put_in(struct sim *s, struct ses_timer *t, uint64_t delay_ms)
     struct events *e = &s->events;
     if (e->cnt == e->cap) {
         e->cap = e->cap != 0 ? 2 * e->cap : 1024;
-        e->heap = ses_realloc(e->heap, e->cap, sizeof(struct ses_timer *));
+        e->heap = ses_realloc(e->heap, e->cap, sizeof *e->heap);
         SES_ASSERT(e->heap != NULL);
     }
-    t->at_ms = s->now_ms + delay_ms;
-    t->order = e->order++;
-    place(e, e->cnt++, t);
+    const struct event event = {.at_ms = s->now_ms + delay_ms, .order = e->order++, .timer = t};
+    place(e, e->cnt++, &event);
     up(e, t->place);
 }
 
@@ -96,10 +94,11 @@ void sim_cancel(struct sim *s, struct ses_timer *timer)
 
 static void step(struct sim *s)
 {
-    struct ses_timer *t = s->events.heap[0];
+    const uint64_t at_ms = s->events.heap[0].at_ms;
+    struct ses_timer *t = s->events.heap[0].timer;
     take_out(&s->events, t);
-    s->events.burst = t->at_ms == s->now_ms ? s->events.burst + 1 : 0;
-    s->now_ms = t->at_ms;
+    s->events.burst = at_ms == s->now_ms ? s->events.burst + 1 : 0;
+    s->now_ms = at_ms;
     if (t->run != NULL) {
         t->run(t->cookie);
         t->run = NULL;
@@ -113,7 +112,7 @@ static void step(struct sim *s)
 void sim_run_until(struct sim *s, uint64_t until_ms)
 {
     struct events *e = &s->events;
-    while (!s->verdict.failed && e->cnt > 0 && e->heap[0]->at_ms <= until_ms) {
+    while (!s->verdict.failed && e->cnt > 0 && e->heap[0].at_ms <= until_ms) {
         step(s);
         if (e->burst > BURST_MAX) {
             sim_broken(s, "B1", "%u events in one millisecond: something runs in circles",

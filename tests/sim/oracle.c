@@ -125,10 +125,11 @@ static void count_members(struct sim *s, const struct ses_map *map, const struct
         }
         c->spoiled += spoiled(node, m);
         if (sim_node_up(node)) {
+            const bool held = holds(node, m);
             c->up++;
-            c->holders += holds(node, m);
-            c->givers += holds(node, m) && !spoiled(node, m);
-            if (!holds(node, m) && !spoiled(node, m)) {
+            c->holders += held;
+            c->givers += held && !spoiled(node, m);
+            if (!held && !spoiled(node, m)) {
                 c->lacking_up++;
                 c->lacks = i;
             }

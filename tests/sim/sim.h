@@ -101,8 +101,12 @@ void sim_run_until(struct sim *s, uint64_t until_ms);
 uint64_t sim_unix_ms(const struct sim *s);
 struct sim_node;
 void sim_loop_init(struct ses_loop *loop, struct sim_node *node);
+struct event { /* beside its timer, so that the heap is read in order */
+    uint64_t at_ms, order;
+    struct ses_timer *timer;
+};
 struct events {
-    struct ses_timer **heap;
+    struct event *heap;
     size_t cnt, cap;
     uint64_t order;
     uint64_t burst; /* events in this very millisecond */
