@@ -3,10 +3,12 @@
 
 Usage: soak.py BIN
 
-The wall clocks of all processes run faster (libfaketime), so that five hours pass in the time given:
-messages live one hour, their logs go away after one to two, and epochs turn over. What is measured
-is judged by its peaks: those of the last third of the time may not stand above those of the third
-before it, but for a tolerance that the last line of the table names. Exit code 1 if anything grew.
+The wall clocks of all processes run faster (libfaketime), so that five hours pass in 30 minutes or more:
+messages live one hour, their logs go away after one to two, and epochs turn over. In less than 30
+minutes fewer hours pass, because epochs of less than 30 s are too short for ten nodes on a small
+machine; then the disk, of which nothing may have gone away yet, is shown and not judged. What is
+measured is judged by its peaks: those of the last third of the time may not stand above those of the
+third before it, but for a tolerance that the last lines name. Exit code 1 if anything grew.
 """
 import glob
 import os
@@ -18,14 +20,15 @@ from world import Load, World, leave_on_term, say, seeded, setting
 
 MINUTES = setting("MINUTES", 30)
 NODES, PEOPLE, THREADS, PERIOD_MS, SAMPLE_S = 10, 48, 8, 2000, 10
-HOURS = 5
-SPEED = HOURS * 60 / MINUTES
+LONG = 30  # minutes, in which five hours pass
+SPEED = 300 / max(MINUTES, LONG)
 rng = seeded(MINUTES=MINUTES)
 # name, unit, growth that is allowed: share, and absolute
 COLUMNS = [("node memory, mean", "MiB", 0.05, 3), ("node memory, most", "MiB", 0.08, 4),
            ("chain memory", "MiB", 0.10, 6), ("client memory", "MiB", 0.10, 8),
            ("descriptors, most", "", 0.05, 4), ("logs", "MiB", 0.15, 2),
            ("indexes", "MiB", 0.15, 2), ("node databases", "MiB", 0.15, 2)]
+DISK = ("logs", "indexes", "node databases")
 
 
 class Clock(threading.Thread):
@@ -109,8 +112,10 @@ def judge(samples):
         was = max(s[i] for s in samples[third:2 * third])
         now = max(s[i] for s in samples[2 * third:])
         flat = now <= was * (1 + share) + absolute
-        bad += not flat
-        print(f"  {name:20} {was:9.1f} -> {now:9.1f} {unit:4} {'flat' if flat else 'GROWS'}"
+        judged = MINUTES >= LONG or name not in DISK
+        bad += judged and not flat
+        word = "flat" if flat else "GROWS" if judged else f"grows, not judged in less than {LONG} minutes"
+        print(f"  {name:20} {was:9.1f} -> {now:9.1f} {unit:4} {word}"
               f"   (up to {share:.0%} and {absolute} {unit} more are allowed)")
     return bad == 0
 
