@@ -5,6 +5,17 @@
 
 #define EPOCHS_SHOWN 24u
 
+static const char *seatless_text(const struct ses_node *node)
+{
+    if (node->status != SES_NODE_ACTIVE) {
+        return "none any more";
+    }
+    if (node->swarm_from_epoch == 0 && node->misses_running == 0) {
+        return "none yet";
+    }
+    return "none: lost by missed epochs in a row; the first that is not missed brings it back";
+}
+
 static void print_node(const struct cli *cli, const struct ses_node *node)
 {
     char owner[SES_ID_TEXT_MAX];
@@ -16,7 +27,7 @@ static void print_node(const struct cli *cli, const struct ses_node *node)
     printf("%s\n  status   %s\n  owner    %s\n  stake    %s LUX\n", cli->args[0],
            ses_node_status_text(node->status), owner, stake);
     if (node->swarm == SES_SWARM_NONE) {
-        printf("  swarm    none yet\n");
+        printf("  swarm    %s\n", seatless_text(node));
     } else {
         printf("  swarm    %u, since epoch %llu\n", node->swarm,
                (unsigned long long)node->swarm_from_epoch);

@@ -143,7 +143,8 @@ static void take_seat(struct ses_daemon *d)
         ses_logf(d->p.log, SES_LOG_INFO, MODULE, "seat swarm=%u from_epoch=%" PRIu64, d->swarm,
                  d->swarm_from_epoch);
     } else if (before != d->swarm) {
-        ses_logf(d->p.log, SES_LOG_WARN, MODULE, "this node holds no seat");
+        ses_logf(d->p.log, SES_LOG_WARN, MODULE, "this node holds no seat any more: %s",
+                 ses_daemon_seatless(d));
     }
 }
 

@@ -386,6 +386,8 @@ const struct ses_map_node *ses_daemon_node(const struct ses_daemon *d,
                                            const struct ses_node_id *node_id);
 /* Receipts count only from Active members of the record's swarm. */
 uint32_t ses_daemon_quorum(const struct ses_daemon *d);
+/* Why a node without a seat has none, and what to do (status.c). */
+const char *ses_daemon_seatless(const struct ses_daemon *d);
 
 /* ---- refuse.c ---- */
 void ses_refuse(struct ses_daemon *d, struct ses_call *call, enum ses_err err);

@@ -59,11 +59,19 @@ static bool disk_low(const struct ses_daemon *d)
     return stats.entry_refused;
 }
 
-static const char *advice(const struct ses_daemon *d, bool disk_low)
+/* The last epoch that was judged, if it cost something; NULL. */
+static const struct ses_report *last_miss(const struct ses_daemon *d)
 {
-    if (d->map == NULL) {
-        return "waiting for the chain: check `chain` in the configuration and that the chain runs";
+    uint32_t cnt = 0;
+    const struct ses_report *reports = ses_daemon_reports(d, &cnt);
+    while (cnt > 0 && !reports[cnt - 1].judged) {
+        cnt--;
     }
+    return cnt > 0 && reports[cnt - 1].judgement.causes != 0 ? &reports[cnt - 1] : NULL;
+}
+
+const char *ses_daemon_seatless(const struct ses_daemon *d)
+{
     if (!d->registered) {
         return "not registered: run session node register --request DIR/registration.json; once "
                "done, it counts from the next epoch on";
@@ -71,8 +79,23 @@ static const char *advice(const struct ses_daemon *d, bool disk_low)
     if (d->status == SES_NODE_RETIRED) {
         return "retired: the stake was paid back; register a new node to serve again";
     }
+    if (d->status == SES_NODE_DECOMMISSIONING) {
+        return "decommissioned by its owner: the stake comes back after unbonding";
+    }
+    if (d->swarm_from_epoch != 0 || last_miss(d) != NULL) { /* a seat of the genesis is from 0 */
+        return "the seat was lost by missed epochs in a row: keep the node running and reachable, "
+               "the first epoch that it does not miss brings it back; `challenges` has the causes";
+    }
+    return "registered, without a seat yet: seats are given when an epoch begins";
+}
+
+static const char *advice(const struct ses_daemon *d, bool disk_low)
+{
+    if (d->map == NULL) {
+        return "waiting for the chain: check `chain` in the configuration and that the chain runs";
+    }
     if (d->swarm == SES_SWARM_NONE) {
-        return "registered, without a seat yet: seats are given when an epoch begins";
+        return ses_daemon_seatless(d);
     }
     if (disk_low) {
         return "the disk is nearly full: new messages are refused until space is freed";
@@ -83,18 +106,13 @@ static const char *advice(const struct ses_daemon *d, bool disk_low)
     return "";
 }
 
-/* The last epoch that was judged cost something. */
 static void fill_miss(const struct ses_daemon *d, struct ses_daemon_status *out)
 {
-    uint32_t cnt = 0;
-    const struct ses_report *reports = ses_daemon_reports(d, &cnt);
-    while (cnt > 0 && !reports[cnt - 1].judged) {
-        cnt--;
-    }
-    if (cnt > 0 && reports[cnt - 1].judgement.causes != 0) {
+    const struct ses_report *last = last_miss(d);
+    if (last != NULL) {
         snprintf(out->advice, sizeof out->advice,
                  "missed epoch %" PRIu64 ": see `challenges` for the causes and what to do",
-                 reports[cnt - 1].epoch);
+                 last->epoch);
     }
 }
 

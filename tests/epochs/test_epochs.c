@@ -8,6 +8,8 @@
 #include "daemon/test_post.h"
 #include "tests/epochs/ledger.h"
 
+#define ADVICE_MAX 200u
+
 static const char *copied_from; /* nftw has no cookie */
 
 static struct ses_params params_of(uint64_t epoch_s, uint64_t block_s)
@@ -313,11 +315,21 @@ static void test_demands(void)
     end(&l);
 }
 
+static void advice_of(const struct world *w, uint32_t node, char out[ADVICE_MAX])
+{
+    struct ses_daemon_status *status = ses_alloc(1, sizeof *status);
+    TAP_MUST(status != NULL);
+    ses_daemon_status(w->nodes[node].daemon, status);
+    snprintf(out, ADVICE_MAX, "%s", status->advice);
+    ses_free(status);
+}
+
 /* Away for so long that the seat is lost; it serves again once it answered for an epoch. */
 static void test_seat_lost_and_found(void)
 {
     struct ledger l;
     struct ses_node node;
+    char advice[ADVICE_MAX];
     const struct ses_params params = params_of(120, 2);
     struct world *w = ledger_world(&l, 8, &params);
     struct world_net *client = world_client(w, "192.0.2.1:1");
@@ -328,7 +340,12 @@ static void test_seat_lost_and_found(void)
     ledger_node(&l, 7, &node);
     TAP_EQ(SES_SWARM_NONE, node.swarm);
     world_start(w, 7);
+    world_run(w, 10000);
+    advice_of(w, 7, advice);
+    TAP_OK(strstr(advice, "the seat was lost") != NULL);
     ledger_run_to(&l, 14);
+    advice_of(w, 7, advice);
+    TAP_OK(strstr(advice, "seat") == NULL);
     ledger_node(&l, 7, &node);
     TAP_EQ(0, node.swarm);
     TAP_EQ(SES_NODE_ACTIVE, node.status);
