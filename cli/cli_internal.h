@@ -90,8 +90,11 @@ enum ses_err cli_passphrase(struct cli *cli, bool confirm, char **out);
 void cli_passphrase_free(char *passphrase);
 
 /* ---- chain and profile (context.c) ---- */
-/* Opens cli->client on the profile; the passphrase is asked for when it is needed. */
+/* Opens cli->client on the profile; the passphrase is asked for when it is needed. ERR_NOT_FOUND
+ * without an identity. */
 enum ses_err cli_client(struct cli *cli);
+/* The same for what can do without an identity, or makes it: makes the profile. */
+enum ses_err cli_client_make(struct cli *cli);
 /* The result of a client call as ses_err, its note copied. */
 enum ses_err cli_client_err(struct cli *cli, int err);
 void cli_close(struct cli *cli);

@@ -1,9 +1,12 @@
 /* Where a command finds the profile, the person and the chain. */
 #include "cli/cli_internal.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CHAIN_TIMEOUT_MS 10000u
+#define PROFILE_MAX 1024u
 
 enum ses_err cli_client_err(struct cli *cli, int err)
 {
@@ -48,12 +51,12 @@ enum ses_err cli_profile_dir(struct cli *cli, char *out, size_t cap)
     return SES_OK;
 }
 
-enum ses_err cli_client(struct cli *cli)
+enum ses_err cli_client_make(struct cli *cli)
 {
     if (cli->client != NULL) {
         return SES_OK;
     }
-    char profile[1024];
+    char profile[PROFILE_MAX];
     SES_TRY(cli_profile_dir(cli, profile, sizeof profile));
     if (ses_config_get(cli->config, "profile") == NULL) { /* a fresh home has no .local/share */
         SES_TRY(cli_make_dirs(cli, profile));
@@ -66,6 +69,24 @@ enum ses_err cli_client(struct cli *cli)
         .cookie = cli,
     };
     return cli_client_err(cli, ses_client_open(&cli->client, &config, &cli->why));
+}
+
+/* A mistyped directory stays as it is. */
+enum ses_err cli_client(struct cli *cli)
+{
+    char profile[PROFILE_MAX];
+    char identity[PROFILE_MAX + 16];
+    SES_TRY(cli_profile_dir(cli, profile, sizeof profile));
+    snprintf(identity, sizeof identity, "%s/identity", profile);
+    if (cli->client == NULL && access(identity, F_OK) != 0 && errno == ENOENT) {
+        const bool given = ses_config_get(cli->config, "profile") != NULL;
+        return cli_fail(cli, SES_ERR_NOT_FOUND,
+                        "%.150s holds no identity: make one (session id new%s%.150s), restore one "
+                        "(session id restore)%s",
+                        profile, given ? " --profile " : "", given ? profile : "",
+                        given ? "" : ", or say where one is (--profile DIR)");
+    }
+    return cli_client_make(cli);
 }
 
 void cli_close(struct cli *cli)

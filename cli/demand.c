@@ -82,7 +82,7 @@ static enum ses_err demand_run(struct cli *cli, const struct ses_client_demand *
 {
     struct paying paying = {.cli = cli};
     struct ses_client_demanded d;
-    SES_TRY(cli_client(cli));
+    SES_TRY(ask->id != NULL ? cli_client(cli) : cli_client_make(cli));
     const int result = ses_client_demand_paid(cli->client, ask, pay, &paying, &d, &cli->why);
     ses_identity_free(paying.payer);
     if (paying.failed) {

@@ -46,7 +46,7 @@ static enum ses_err card_publish_if_online(struct cli *cli)
 
 static enum ses_err id_new(struct cli *cli)
 {
-    SES_TRY(cli_client(cli));
+    SES_TRY(cli_client_make(cli));
     const char *passphrase = ses_config_flag(cli->config, "no-passphrase") ? "" : NULL;
     SES_TRY(cli_client_err(cli, ses_client_create(cli->client, passphrase, &cli->why)));
     SES_TRY(card_publish_if_online(cli));
@@ -68,7 +68,7 @@ static enum ses_err id_show(struct cli *cli)
 /* Never in argv: it would be seen in the list of processes. */
 static enum ses_err id_restore(struct cli *cli)
 {
-    SES_TRY(cli_client(cli));
+    SES_TRY(cli_client_make(cli));
     struct ses_buf text = {0};
     enum ses_err err = cli_read_file(cli, cli->args[0], 1024, &text);
     char *phrase = ses_secret_alloc(1025);
@@ -124,6 +124,7 @@ static enum ses_err card_import(struct cli *cli, const char *path)
 {
     struct ses_buf bytes = {0};
     struct ses_client_card card = {0};
+    SES_TRY(cli_client_make(cli));
     enum ses_err err = cli_read_file(cli, path, CARD_FILE_MAX, &bytes);
     if (err == SES_OK) {
         err = cli_client_err(
@@ -139,12 +140,12 @@ static enum ses_err card_import(struct cli *cli, const char *path)
 
 static enum ses_err id_card(struct cli *cli)
 {
-    SES_TRY(cli_client(cli));
     const char *import = ses_config_get(cli->config, "import");
     const char *out = ses_config_get(cli->config, "out");
     if (import != NULL) {
         return card_import(cli, import);
     }
+    SES_TRY(cli_client(cli));
     if (out != NULL) {
         return card_write_file(cli, out);
     }

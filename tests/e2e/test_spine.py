@@ -155,6 +155,11 @@ class Spine:
         env.pop("XDG_DATA_HOME", None)
         made = self.net.session("id", "new", "--no-passphrase", "--name", "first", env=env)[0]["id"]
         assert self.net.session("id", "show", env=env)[0]["id"] == made
+        nowhere = self.net.dir / "nowhere"
+        for command in (["verify"], ["receive"], ["demand", "ab" * 32]):
+            with refused(3, f"id new --profile {nowhere}"):
+                self.net.session(*command, "--profile", nowhere)
+            assert not nowhere.exists(), f"{command} made a profile"
         with refused(2, "epoch-seconds"):
             self.net.session("devnet", "up", "--epoch-seconds", "1", env=env)
         assert not (home / ".local" / "share" / "session-devnet").exists()
