@@ -8,6 +8,7 @@
 #include "client/client.h"
 
 #define SES_CLIENT_TIMEOUT_MS 10000u
+#define SES_CLIENT_PATIENCE_MS 120000u
 #define SES_CLIENT_WAIT_MS 5000u
 #define SES_CLIENT_LEASE_MS 30000u /* how long one process works on an outbox item alone */
 #define SES_CLIENT_OUTBOX_MAX 1024u
@@ -111,6 +112,7 @@ struct ses_client {
     void (*log_line)(void *cookie, enum ses_client_log_level level, const char *line);
     void *cookie;
     unsigned timeout_ms;
+    uint64_t patience_ms; /* with one node that answers question after question and finds no end */
     bool keep_history;
     struct ses_log log;
     const struct ses_random *random;
@@ -226,10 +228,11 @@ SES_CHECKED enum ses_err ses_client_fetch(struct ses_client *c, struct ses_fetch
                                           struct ses_note *note);
 
 /* listing.c: what lies in an inbox of ours, without payloads */
-#define SES_LISTING_MAX 262144u
+#define SES_LISTING_MAX 524288u
 struct ses_listing {
     struct ses_delete_target *list; /* by id, each once */
     uint32_t cnt, cap;
+    uint32_t share;    /* that one member may fill; 0: all */
     uint32_t answered; /* Active members that listed everything */
     uint32_t wanted;
     bool seen; /* at least one member listed */
@@ -239,7 +242,8 @@ struct ses_listing {
 SES_CHECKED enum ses_err ses_client_list(struct ses_client *c, const struct ses_hash *inbox,
                                          int16_t ns, struct ses_listing *listing,
                                          struct ses_note *note);
-/* From one member, appended in its order. */
+/* From one member, appended in its order. ERR_TIMEOUT if it finds no end, ERR_TOO_LARGE if it lists
+ * more than its share. */
 SES_CHECKED enum ses_err ses_client_list_member(struct ses_client *c,
                                                 const struct ses_map_node *node,
                                                 const struct ses_hash *inbox, int16_t ns,
@@ -357,7 +361,8 @@ const struct ses_delete_target *ses_listing_find(const struct ses_listing *listi
                                                  const struct ses_hash *id);
 /* Sorts by id, each once. */
 void ses_listing_merge(struct ses_listing *listing);
-/* Appends the page that answers `ask`, moves its cursor on. ERR_PEER, or why it was refused. */
+/* Appends the page that answers `ask`, moves its cursor on. ERR_PEER, ERR_TOO_LARGE, or why it was
+ * refused. */
 SES_CHECKED enum ses_err ses_listing_take(struct ses_listing *listing, struct ses_retrieve *ask,
                                           uint64_t now_ms, const uint8_t *body, size_t len,
                                           uint8_t *flags, struct ses_refusal *refusal);

@@ -18,7 +18,7 @@ static enum ses_err add(struct ses_listing *listing, const struct ses_delete_tar
 {
     if (listing->cnt == listing->cap) {
         const uint32_t cap = listing->cap != 0 ? listing->cap * 2 : 256;
-        SES_REQUIRE(cap <= SES_LISTING_MAX, SES_ERR_FULL);
+        SES_REQUIRE(cap <= SES_LISTING_MAX, SES_ERR_TOO_LARGE);
         struct ses_delete_target *list = ses_realloc(listing->list, cap, sizeof *list);
         SES_REQUIRE(list != NULL, SES_ERR_MEMORY);
         listing->list = list;

@@ -50,8 +50,14 @@ enum ses_err ses_client_list_member(struct ses_client *c, const struct ses_map_n
     m.ask = (struct ses_retrieve){
         .inbox = *inbox, .ns = ns, .record_max = SES_RETRIEVE_RECORDS_MAX, .bytes_max = UINT32_MAX};
     const uint32_t before = listing->cnt;
+    const uint64_t end_ms = ses_mono_ms() + c->patience_ms;
     for (unsigned i = 0; err == SES_OK && m.more && i < LIST_PAGES_MAX; i++) {
         err = ask_page(&m);
+        if (err == SES_OK && listing->share > 0 && listing->cnt - before > listing->share) {
+            err = SES_ERR_TOO_LARGE;
+        } else if (err == SES_OK && m.more && ses_mono_ms() >= end_ms) {
+            err = SES_ERR_TIMEOUT;
+        }
     }
     err = err == SES_OK && m.more ? SES_ERR_PEER : err; /* it pages for ever */
     *partial = m.partial;
@@ -77,6 +83,7 @@ static enum ses_err list_round(struct ses_client *c, const struct ses_hash *inbo
     SES_TRY(ses_client_view(c, inbox, &view, note));
     ses_client_order(c, &view);
     listing->wanted = ses_read_quorum(view.active_cnt);
+    listing->share = SES_LISTING_MAX / view.cnt; /* one that makes records up leaves room */
     for (uint32_t i = 0; i < view.cnt && listing->answered < listing->wanted; i++) {
         struct ses_refusal refusal = {0};
         bool partial = false;

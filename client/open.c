@@ -58,6 +58,7 @@ static enum ses_err fill(struct ses_client *c, const struct ses_client_config *c
     c->cookie = config->cookie;
     c->timeout_ms =
         config->request_timeout_ms != 0 ? config->request_timeout_ms : SES_CLIENT_TIMEOUT_MS;
+    c->patience_ms = SES_CLIENT_PATIENCE_MS;
     c->keep_history = config->keep_history != 0;
     c->random = ses_random_system();
     c->clock = ses_clock_system();

@@ -126,6 +126,13 @@ static const struct ses_map_node *ask_proof(void *cookie, uint32_t member, struc
         m->err = SES_ERR_NOT_FOUND;
         return NULL;
     }
+    if (!asking->begun) {
+        asking->begun = true;
+        asking->end_ms = ses_mono_ms() + v->client->patience_ms;
+    } else if (ses_mono_ms() >= asking->end_ms) {
+        m->err = SES_ERR_TIMEOUT;
+        return NULL;
+    }
     const uint32_t left = v->segment_cnt - asking->at;
     asking->cnt = left < asking->most ? left : asking->most;
     struct ses_prove ask = {
@@ -148,10 +155,10 @@ static enum ses_err on_proof(void *cookie, uint32_t member, enum ses_err err, co
         asking->most = asking->cnt / 2;
         return SES_OK;
     }
-    if (err == SES_ERR_MEMORY || err == SES_ERR_FULL) {
+    if (err == SES_ERR_MEMORY) {
         return err;
     }
-    m->err = err;
+    m->err = err; /* FULL: it shows more than anybody can hold there, and ends nobody's proof */
     asking->at += asking->cnt;
     asking->ended = err != SES_OK;
     if (err == SES_OK && asking->at == v->segment_cnt) {
@@ -160,7 +167,7 @@ static enum ses_err on_proof(void *cookie, uint32_t member, enum ses_err err, co
     return SES_OK;
 }
 
-static enum ses_err ask_all(struct verify *v)
+enum ses_err ses_verify_proofs(struct verify *v)
 {
     const struct ses_many many = {.proto = SES_PROTO_RETRIEVE,
                                   .login = true,
@@ -301,7 +308,7 @@ static enum ses_err run(struct verify *v, const struct ses_client_verify *ask,
                         struct ses_client_verify_result *out, struct ses_note *note)
 {
     SES_TRY(prepare(v, ask, note));
-    SES_TRY(ask_all(v));
+    SES_TRY(ses_verify_proofs(v));
     SES_TRY(compare(v, note));
     SES_TRY(ses_verify_served(v));
     ses_verify_report(v, ask, out);

@@ -16,6 +16,8 @@ struct asking {
     uint32_t at, cnt;
     uint32_t most; /* in one question */
     bool ended;    /* it does not answer, or not as it should */
+    bool begun;
+    uint64_t end_ms; /* monotonic; then it is not asked any more */
 };
 struct verify {
     struct ses_client *client;
@@ -34,6 +36,8 @@ struct verify {
 };
 /* NULL: not registered (any more). Good until the map is refreshed. */
 const struct ses_map_node *ses_verify_node(const struct verify *v, uint32_t member);
+/* Asks every member that committed for proofs about the segments. */
+SES_CHECKED enum ses_err ses_verify_proofs(struct verify *v);
 /* Asks every proven member what it hands out, and counts what it proved and keeps back. */
 SES_CHECKED enum ses_err ses_verify_served(struct verify *v);
 /* Of that, what needs no network: from `served`. */
