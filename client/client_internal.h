@@ -346,6 +346,10 @@ enum ses_outbox_advice ses_offer_answer(struct ses_outbox_item *item, enum ses_e
 SES_CHECKED enum ses_err ses_stored_answer(const uint8_t *body, size_t len, uint32_t active_cnt,
                                            enum ses_store_state *state,
                                            struct ses_refusal *refusal);
+/* Calls `fn` for each receipt of an answer, as it was told. ERR_PEER, why it was refused, or what
+ * `fn` returned. */
+SES_CHECKED enum ses_err ses_receipts_answer(const uint8_t *body, size_t len, ses_receipt_fn *fn,
+                                             void *cookie);
 /* Everything that makes a receipt a promise for this record by an Active node that serves its inbox
  * by this map. */
 SES_CHECKED enum ses_err ses_receipt_check(const struct ses_receipt *receipt,

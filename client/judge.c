@@ -71,6 +71,24 @@ enum ses_err ses_stored_answer(const uint8_t *body, size_t len, uint32_t active_
 
 /* ---- receipts ---- */
 
+enum ses_err ses_receipts_answer(const uint8_t *body, size_t len, ses_receipt_fn *fn, void *cookie)
+{
+    struct ses_reader r;
+    struct ses_refusal refusal;
+    bool ok;
+    SES_REQUIRE(ses_response_begin(&r, body, len, &ok, &refusal) == SES_OK, SES_ERR_PEER);
+    SES_REQUIRE(ok, ses_refusal_err(&refusal));
+    const uint16_t n = ses_read_u16(&r);
+    SES_REQUIRE(r.err == SES_OK && n <= SES_MEMBERS_MAX, SES_ERR_PEER);
+    for (unsigned i = 0; i < n; i++) {
+        struct ses_receipt receipt;
+        ses_receipt_read(&r, &receipt);
+        SES_REQUIRE(r.err == SES_OK, SES_ERR_PEER);
+        SES_TRY(fn(cookie, &receipt));
+    }
+    return ses_reader_done(&r) == SES_OK ? SES_OK : SES_ERR_PEER;
+}
+
 static bool right_seat(const struct ses_receipt_leaf *leaf, const struct ses_registry_row *row)
 {
     /* a split renumbers the swarm and keeps the seat: the number before it is as good */

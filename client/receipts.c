@@ -4,8 +4,7 @@
 
 #include "client/client_internal.h"
 
-#define ASK_MS 4000u                 /* of one member */
-#define RECEIPTS_MAX SES_MEMBERS_MAX /* in one answer */
+#define ASK_MS 4000u /* of one member */
 
 static bool has_node(const struct ses_node_id *nodes, uint32_t cnt, const struct ses_node_id *id)
 {
@@ -30,8 +29,9 @@ struct counting {
     enum ses_err last;
 };
 
-static enum ses_err take_receipt(struct counting *k, const struct ses_receipt *receipt)
+static enum ses_err take_receipt(void *cookie, const struct ses_receipt *receipt)
 {
+    struct counting *k = cookie;
     uint8_t bytes[SES_RECEIPT_BYTES_MAX];
     struct ses_writer w;
     struct ses_client *c = k->client;
@@ -53,26 +53,6 @@ static enum ses_err take_receipt(struct counting *k, const struct ses_receipt *r
     ses_receipt_write(&w, receipt);
     SES_TRY(ses_writer_done(&w));
     return ses_buf_append(k->raw, bytes, w.len);
-}
-
-static enum ses_err take_answer(struct counting *k, const uint8_t *body, size_t len)
-{
-    struct ses_reader r;
-    struct ses_refusal refusal;
-    bool ok;
-    SES_REQUIRE(ses_response_begin(&r, body, len, &ok, &refusal) == SES_OK, SES_ERR_PEER);
-    if (!ok) {
-        return ses_refusal_err(&refusal);
-    }
-    const uint16_t n = ses_read_u16(&r);
-    SES_REQUIRE(r.err == SES_OK && n <= RECEIPTS_MAX, SES_ERR_PEER);
-    for (unsigned i = 0; i < n; i++) {
-        struct ses_receipt receipt;
-        ses_receipt_read(&r, &receipt);
-        SES_REQUIRE(r.err == SES_OK, SES_ERR_PEER);
-        SES_TRY(take_receipt(k, &receipt));
-    }
-    return ses_reader_done(&r) == SES_OK ? SES_OK : SES_ERR_PEER;
 }
 
 /* The members in the order to ask them. */
@@ -105,7 +85,7 @@ static enum ses_err on_receipts(void *cookie, uint32_t member, enum ses_err err,
     struct counting *k = cookie;
     (void)member;
     if (err == SES_OK) {
-        err = take_answer(k, body, len);
+        err = ses_receipts_answer(body, len, take_receipt, k);
         k->asked += err == SES_OK || err == SES_ERR_NOT_FOUND;
     }
     k->last = err != SES_OK ? err : k->last;

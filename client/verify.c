@@ -113,7 +113,7 @@ static enum ses_err take_proof(struct verify *v, uint32_t member, const uint8_t 
 }
 
 /* Every segment, as many in one question as the node is willing to answer. */
-static const struct ses_map_node *ask_proof(void *cookie, uint32_t member, struct ses_writer *w)
+const struct ses_map_node *ses_verify_ask(void *cookie, uint32_t member, struct ses_writer *w)
 {
     struct verify *v = cookie;
     struct asking *asking = &v->asking[member];
@@ -142,8 +142,8 @@ static const struct ses_map_node *ask_proof(void *cookie, uint32_t member, struc
     return node;
 }
 
-static enum ses_err on_proof(void *cookie, uint32_t member, enum ses_err err, const uint8_t *body,
-                             size_t len)
+enum ses_err ses_verify_answer(void *cookie, uint32_t member, enum ses_err err, const uint8_t *body,
+                               size_t len)
 {
     struct verify *v = cookie;
     struct asking *asking = &v->asking[member];
@@ -172,8 +172,8 @@ enum ses_err ses_verify_proofs(struct verify *v)
     const struct ses_many many = {.proto = SES_PROTO_RETRIEVE,
                                   .login = true,
                                   .deadline_ms = ASK_MS,
-                                  .ask = ask_proof,
-                                  .answered = on_proof,
+                                  .ask = ses_verify_ask,
+                                  .answered = ses_verify_answer,
                                   .cookie = v};
     for (uint32_t i = 0; i < v->complete->member_cnt; i++) {
         v->asking[i] = (struct asking){.most = SES_PROVE_SEGMENTS_MAX};

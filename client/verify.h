@@ -1,4 +1,4 @@
-/* Inside libsession: what verify.c and verify_report.c share. */
+/* Inside libsession: what verify.c and verify_report.c share, and what a hostile member reaches. */
 #ifndef SES_CLIENT_VERIFY_H
 #define SES_CLIENT_VERIFY_H
 
@@ -36,6 +36,11 @@ struct verify {
 };
 /* NULL: not registered (any more). Good until the map is refreshed. */
 const struct ses_map_node *ses_verify_node(const struct verify *v, uint32_t member);
+/* A member's next question and what came of it, as struct ses_many wants them; `cookie` is the
+ * verify. */
+const struct ses_map_node *ses_verify_ask(void *cookie, uint32_t member, struct ses_writer *w);
+SES_CHECKED enum ses_err ses_verify_answer(void *cookie, uint32_t member, enum ses_err err,
+                                           const uint8_t *body, size_t len);
 /* Asks every member that committed for proofs about the segments. */
 SES_CHECKED enum ses_err ses_verify_proofs(struct verify *v);
 /* Asks every proven member what it hands out, and counts what it proved and keeps back. */
