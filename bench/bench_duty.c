@@ -212,9 +212,9 @@ static size_t submit_response(struct bench *b, uint32_t i, struct ses_buf *proof
                                   .proof = proof->bytes,
                                   .proof_len = (uint32_t)proof->len,
                                   .opening_cnt = (uint8_t)duty.owed_cnt};
-    for (uint8_t k = 0; k < duty.owed_cnt; k++) {
+    for (uint32_t k = 0; k < duty.owed_cnt; k++) {
         must(ses_forest_at(b->forest, duty.owed[k].position, &segment, &leaf));
-        open_leaf(&m->openings[k], k, &leaf, duty.owed[k].chunk_draw, payloads[k]);
+        open_leaf(&m->openings[k], (uint8_t)k, &leaf, duty.owed[k].chunk_draw, payloads[k]);
     }
     ses_writer_init(&w, bytes, sizeof(bytes));
     ses_tx_write_body(&w, &tx);

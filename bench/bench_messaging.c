@@ -171,7 +171,7 @@ static double rate(work *w, struct fixture *f, uint64_t round_ns)
 {
     uint64_t cnt = 0;
     const uint64_t start = ses_mono_ns();
-    uint64_t now = start;
+    uint64_t now;
     do {
         w(f);
         cnt++;

@@ -136,13 +136,14 @@ static void stores_run(struct load *load, uint32_t in_flight)
     }
     ses_uv_run(load->raw.uv);
     const double seconds = (double)(ses_mono_ns() - begin) / 1e9;
+    const size_t half = load->store_cnt / 2;
+    const size_t most = load->store_cnt * 99ull / 100;
     qsort(load->latency_ns, load->store_cnt, sizeof *load->latency_ns, by_size);
     printf("%-28s %8.0f /s   p50 %6.1f ms   p99 %6.1f ms   %u stored, %u pending, %u failed%s%s\n",
            in_flight == 1 ? "stores, one at a time" : "stores, many in flight",
-           (double)load->stored / seconds, (double)load->latency_ns[load->store_cnt / 2] / 1e6,
-           (double)load->latency_ns[load->store_cnt * 99ull / 100] / 1e6, load->stored,
-           load->pending, load->failed, load->failed > 0 ? ": " : "",
-           load->failed > 0 ? ses_err_text(load->last_err) : "");
+           (double)load->stored / seconds, (double)load->latency_ns[half] / 1e6,
+           (double)load->latency_ns[most] / 1e6, load->stored, load->pending, load->failed,
+           load->failed > 0 ? ": " : "", load->failed > 0 ? ses_err_text(load->last_err) : "");
 }
 
 static bool inboxes_make(struct load *load)

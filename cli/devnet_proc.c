@@ -26,7 +26,7 @@ enum ses_err devnet_path(struct cli *cli, const struct devnet *net, char out[DEV
     va_start(args, format);
     const int len = vsnprintf(out + dir_len, DEVNET_PATH_MAX - (size_t)dir_len, format, args);
     va_end(args);
-    if (len < 0 || (size_t)(dir_len + len) >= DEVNET_PATH_MAX) {
+    if (len < 0 || (size_t)dir_len + (size_t)len >= DEVNET_PATH_MAX) {
         return cli_fail(cli, SES_ERR_INVALID, "the directory name %.100s... is too long", net->dir);
     }
     return SES_OK;

@@ -92,6 +92,7 @@ static enum ses_err insert(struct ses_contacts *contacts, const struct ses_sessi
         drop_oldest_sender(contacts);
     }
     SES_TRY(room(contacts));
+    SES_ASSERT(contacts->list != NULL);
     const uint32_t at = place(contacts, id, &there);
     memmove(&contacts->list[at + 1], &contacts->list[at],
             (contacts->cnt - at) * sizeof contacts->list[0]);

@@ -13,6 +13,7 @@ static void hash_origin(struct ses_blake3 *hash, const char *address)
     const char *end = address[0] == '[' ? strchr(address, ']') : strrchr(address, ':');
     const size_t skip = address[0] == '[';
     const size_t len = end != NULL ? (size_t)(end - address) - skip : strlen(address);
+    /* zeros follow: NOLINTNEXTLINE(bugprone-not-null-terminated-result) */
     memcpy(text, address + skip, len);
     if (inet_pton(AF_INET6, text, &ip6) != 1) {
         ses_blake3_update(hash, text, len);

@@ -89,6 +89,7 @@ enum ses_err reconcile_list_add(struct reconcile_list *list, const struct ses_sy
             list->groups = groups;
             list->group_cap = cap;
         }
+        SES_ASSERT(list->groups != NULL);
         last = &list->groups[list->group_cnt++];
         *last = (struct ses_sync_group){.place = *place};
     }

@@ -555,6 +555,7 @@ static enum ses_err compare_heard(struct reconcile *r, const struct heard *h,
     uint64_t names[RECONCILE_NAMES];
     size_t first;
     const size_t there = reconcile_place_leaves(&first, &g->place, leaves, cnt);
+    SES_ASSERT(there <= cnt);
     for (size_t i = 0; i < there; i++) {
         const struct ses_leaf *leaf = &leaves[first + i];
         if (i % RECONCILE_NAMES == 0) {

@@ -38,7 +38,7 @@ enum ses_err ses_due_set(struct ses_dues *d, struct ses_due *due, uint64_t at_ms
     }
     if (d->cnt == d->cap) {
         const uint32_t cap = d->cap == 0 ? 64 : d->cap * 2;
-        struct ses_due **heap = ses_realloc(d->heap, cap, sizeof *heap);
+        struct ses_due **heap = ses_realloc(d->heap, cap, sizeof(struct ses_due *));
         SES_REQUIRE(heap != NULL, SES_ERR_MEMORY);
         d->heap = heap;
         d->cap = cap;

@@ -125,11 +125,14 @@ static enum ses_err socket_listen(int *out, const struct ses_tcp_addr *addr)
 
 static enum ses_err port_find(int fd, uint16_t *port)
 {
-    struct sockaddr_storage at = {0};
+    union {
+        struct sockaddr any;
+        struct sockaddr_in ip4;
+        struct sockaddr_in6 ip6;
+    } at = {.ip6 = {0}};
     socklen_t len = sizeof at;
-    SES_REQUIRE(getsockname(fd, (struct sockaddr *)&at, &len) == 0, SES_ERR_IO);
-    *port = at.ss_family == AF_INET ? ntohs(((struct sockaddr_in *)(void *)&at)->sin_port)
-                                    : ntohs(((struct sockaddr_in6 *)(void *)&at)->sin6_port);
+    SES_REQUIRE(getsockname(fd, &at.any, &len) == 0, SES_ERR_IO);
+    *port = ntohs(at.any.sa_family == AF_INET ? at.ip4.sin_port : at.ip6.sin6_port);
     return SES_OK;
 }
 

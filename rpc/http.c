@@ -84,16 +84,18 @@ static enum ses_err bind_to(int fd, uint16_t *out_port, const struct addrinfo *a
                             const char *listen_text, struct ses_note *note)
 {
     const int on = 1;
-    struct sockaddr_storage bound = {0};
+    union {
+        struct sockaddr any;
+        struct sockaddr_in ip4;
+        struct sockaddr_in6 ip6;
+    } bound = {.ip6 = {0}};
     socklen_t len = sizeof bound;
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
         bind(fd, address->ai_addr, address->ai_addrlen) != 0 || listen(fd, 64) != 0 ||
-        getsockname(fd, (struct sockaddr *)&bound, &len) != 0) {
+        getsockname(fd, &bound.any, &len) != 0) {
         return explain_bind(errno, listen_text, note);
     }
-    *out_port = ntohs(bound.ss_family == AF_INET6
-                          ? ((const struct sockaddr_in6 *)(const void *)&bound)->sin6_port
-                          : ((const struct sockaddr_in *)(const void *)&bound)->sin_port);
+    *out_port = ntohs(bound.any.sa_family == AF_INET6 ? bound.ip6.sin6_port : bound.ip4.sin_port);
     return SES_OK;
 }
 

@@ -125,7 +125,7 @@ static enum ses_err get_text(const json_t *object, const char *key, const char *
 static enum ses_err get_hex(const json_t *object, const char *key, void *out, size_t len,
                             struct ses_note *note)
 {
-    const char *text = NULL;
+    const char *text = "";
     SES_TRY(get_text(object, key, &text, note));
     if (strlen(text) != 2 * len || ses_hex_decode(out, len, text) != SES_OK) {
         return wrong(note, "key \"%s\" must be %zu hex digits", key, 2 * len);
@@ -334,7 +334,7 @@ static bool name_ok(const char *name)
 
 static enum ses_err read_name(struct ses_genesis *g, const json_t *root, struct ses_note *note)
 {
-    const char *name = NULL;
+    const char *name = "";
     SES_TRY(get_text(root, "networkName", &name, note));
     const size_t len = strlen(name);
     if (len == 0 || len >= sizeof(g->network_name) || !name_ok(name)) {
