@@ -178,6 +178,22 @@ static void test_no_fault(void)
     scene_end();
 }
 
+/* One that does not heed a delete statement, or has not got it yet, cannot make the others look as
+ * if they kept the record back. */
+static void test_one_goes_on_handing_out(void)
+{
+    struct told t;
+    scene();
+    for (uint32_t i = 0; i + 1 < MEMBERS; i++) {
+        memmove(&v->served[i].ids[0], &v->served[i].ids[1], 2 * sizeof v->served[i].ids[0]);
+        v->served[i].cnt = 2;
+    }
+    tell(&t);
+    TAP_EQ(0, t.finding_cnt);
+    TAP_EQ(MEMBERS, t.result.complete);
+    scene_end();
+}
+
 static void test_missing(void)
 {
     struct told t;
@@ -201,6 +217,7 @@ int main(void)
     TAP_RUN(test_each_state);
     TAP_RUN(test_not_handed_out);
     TAP_RUN(test_no_fault);
+    TAP_RUN(test_one_goes_on_handing_out);
     TAP_RUN(test_missing);
     return tap_done();
 }

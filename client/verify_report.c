@@ -50,7 +50,8 @@ static bool serves(const struct served *s, const uint8_t id[32])
     return s->cnt > 0 && bsearch(id, s->ids, s->cnt, sizeof *s->ids, by_bytes) != NULL;
 }
 
-/* A message of the inbox that some member hands out, long enough for all to be asked. */
+/* A message of the inbox that more than half of those that proved it hand out, long enough for all
+ * to be asked. One alone may not have heard of its delete, or not care. */
 static bool is_served(const struct verify *v, const struct ses_complete_record *r)
 {
     struct ses_segment segment;
@@ -58,12 +59,15 @@ static bool is_served(const struct verify *v, const struct ses_complete_record *
     if (r->deleted != 0 || ses_segment_expires_ms(&segment) <= v->now_ms + SOON_MS) {
         return false;
     }
+    uint32_t asked = 0;
+    uint32_t serving = 0;
     for (uint32_t i = 0; i < v->complete->member_cnt; i++) {
-        if (v->served[i].listed && serves(&v->served[i], r->leaf.key.bytes + 32)) {
-            return true;
+        if ((r->holders >> i & 1) != 0 && v->served[i].listed) {
+            asked++;
+            serving += serves(&v->served[i], r->leaf.key.bytes + 32);
         }
     }
-    return false;
+    return 2 * serving > asked;
 }
 
 static bool is_unserved(const struct verify *v, const struct ses_complete_record *r,
