@@ -8,6 +8,8 @@
 
 #define DEVNET_NODES_MAX 64u
 #define DEVNET_PATH_MAX 1024u
+#define DEVNET_WAIT_MS 180000u
+#define DEVNET_STAKE 100000000000ull /* nLUX that each owner bonds: the chain's minimum */
 
 /* A process that this devnet started. pid and start time together name it for good: a pid that was
  * given to another program since has another start time. */
@@ -40,6 +42,30 @@ enum ses_err devnet_save(struct cli *cli, const struct devnet *net);
 enum ses_err devnet_load(struct cli *cli, struct devnet *net);
 json_t *devnet_json(const struct devnet *net);
 
+/* ---- what it begins with (devnet_genesis.c) ---- */
+/* The parameters that the options ask for; the chain checks names and ranges. */
+enum ses_err devnet_params(struct cli *cli, json_t **out);
+/* genesis.json, and an identity file for the faucet and for the owner of each node. */
+enum ses_err devnet_genesis_write(struct cli *cli, const struct devnet *net, json_t *params);
+
+/* ---- its chain and nodes (devnet_run.c) ---- */
+/* A line on standard error. */
+void devnet_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Starts the chain and waits until it answers. */
+enum ses_err devnet_chain_start(struct cli *cli, struct devnet *net, struct ses_rpc_client **out);
+/* Keys and configuration of node i (from 0). */
+enum ses_err devnet_node_init(struct cli *cli, const struct devnet *net, uint32_t i);
+enum ses_err devnet_node_start(struct cli *cli, struct devnet *net, uint32_t i);
+/* The owner's transaction, signed on this machine by owner and node. */
+enum ses_err devnet_node_join(struct cli *cli, struct devnet *net, struct ses_rpc_client *chain,
+                              uint32_t i, struct ses_hash *tx_id);
+/* Until it answers, or with `linked` until it is connected to its swarm. */
+enum ses_err devnet_node_await(struct cli *cli, struct devnet *net, uint32_t i, uint64_t until,
+                               bool linked);
+/* Until every node has a seat. */
+enum ses_err devnet_seats_await(struct cli *cli, struct devnet *net, struct ses_rpc_client *chain);
+
+/* ---- processes (devnet_proc.c) ---- */
 /* `count` different free TCP ports of 127.0.0.1. */
 enum ses_err devnet_free_ports(struct cli *cli, uint16_t *ports, uint32_t count);
 /* Path of a program that stands beside this one, or in PATH. */
