@@ -130,9 +130,12 @@ static enum ses_err command_run(struct cli *cli, const struct cli_command *comma
         return SES_OK;
     }
     if (cli->arg_cnt < command->arg_min || cli->arg_cnt > command->arg_max) {
-        return cli_fail(cli, SES_ERR_INVALID, "usage: session %s%s%s     (session %s --help)",
-                        command->words, command->args[0] != 0 ? " " : "", command->args,
-                        command->words);
+        const bool extra = cli->arg_cnt > command->arg_max;
+        return cli_fail(cli, SES_ERR_INVALID,
+                        "%s%.100s%susage: session %s%s%s     (session %s --help)",
+                        extra ? "\"" : "", extra ? cli->args[command->arg_max] : "",
+                        extra ? "\" is one argument too many; " : "", command->words,
+                        command->args[0] != 0 ? " " : "", command->args, command->words);
     }
     return command->run(cli);
 }

@@ -289,8 +289,8 @@ static const struct ses_config_key up_keys[] = {
     {"swarm-target", "5", "members that a swarm aims at", false},
     {"first-address", NULL,
      "IPv4 address of the chain, nodes have the next (default: 127.0.0.1 for all)", false},
-    {"params", NULL, "other genesis parameters: key=number,... (sessionvm --help lists them)",
-     false},
+    {"params", NULL,
+     "other genesis parameters: key=number,... (sessionvm genesis --help lists them)", false},
     {0},
 };
 static const struct ses_config_key dir_keys[] = {

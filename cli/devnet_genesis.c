@@ -56,7 +56,7 @@ static enum ses_err params_more(struct cli *cli, json_t *params)
             (at[taken] != 0 && at[taken] != ',') || value > INT64_MAX) {
             return cli_fail(cli, SES_ERR_INVALID,
                             "--params takes key=number,key=number, not \"%.100s\": for example "
-                            "inboxQuotaBytes=1000000; sessionvm --help lists the keys",
+                            "inboxQuotaBytes=1000000; sessionvm genesis --help lists the keys",
                             at);
         }
         json_object_set_new(params, key, json_integer((json_int_t)value));

@@ -155,7 +155,8 @@ static void print_text(const struct verify_show *s, const struct ses_client_veri
                        enum ses_err err)
 {
     printf("Epoch %llu, swarm %u: %u of %u nodes are complete, %u suffice%s.\n"
-           "The inbox had %u records: messages, also deleted ones, deletions, your card.\n",
+           "When it began the inbox had %u records: messages, also deleted ones, deletions, your "
+           "card.\nWhat came later is not judged yet.\n",
            (unsigned long long)r->epoch, r->swarm, r->complete, r->members, r->wanted,
            r->wanted == 1 ? "s" : "", r->records);
     printf("%.*s%.*s", (int)s->text.len, s->text.len > 0 ? (const char *)s->text.bytes : "",

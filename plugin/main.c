@@ -255,9 +255,9 @@ static void genesis_help(void)
            "Writes the genesis of a new chain to standard output. The chain's id is the SHA-256\n"
            "of these bytes: every host needs the same file.\n\nOptions:\n");
     ses_config_help(genesis_keys);
-    printf("  --allocation ACCOUNT=LUX  first balance of an account; may be repeated\n"
-           "  --param KEY=NUMBER       a parameter of the chain; may be repeated\n"
-           "  --service-node FILE      JSON object of a first service node; may be repeated\n\n"
+    printf("  --allocation ACCOUNT=LUX   first balance of an account; may be repeated\n"
+           "  --param KEY=NUMBER         a parameter of the chain; may be repeated\n"
+           "  --service-node FILE        JSON object of a first service node; may be repeated\n\n"
            "Parameters and their defaults:\n");
 #define SES_X(field, key, value) printf("  %-22s %llu\n", key, (unsigned long long)(value));
     SES_PARAMS(SES_X)
