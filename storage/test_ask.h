@@ -23,7 +23,8 @@ struct ask {
     struct ses_chunk chunk;
     uint8_t chunk_bytes[SES_CHUNK_BYTES];
 };
-void ask_segments(struct kit *kit, struct ask *ask, const struct ses_view *view, uint32_t from_hour);
+void ask_segments(struct kit *kit, struct ask *ask, const struct ses_view *view,
+                  uint32_t from_hour);
 void ask_children(struct kit *kit, struct ask *ask, const struct ses_view *view,
                   const struct ses_children_ask *asks, size_t cnt);
 void ask_leaves(struct kit *kit, struct ask *ask, const struct ses_view *view,

@@ -154,6 +154,10 @@ static void flow_deliver(void *cookie)
     struct sim *s = sim_of(to);
     from->on_way -= parcel->len;
     sim_mark(s, 5, (uint64_t)from->owner->host << 32 | to->owner->host, parcel->len);
+    if (to->proto == SES_PROTO_REPLICATE && from->dialled && from->owner->host < s->node_cnt &&
+        to->owner->host < s->node_cnt) {
+        oracle_pushed(s, from->owner->host, to->owner->host, parcel->bytes, parcel->len);
+    }
     const bool liar = to->owner->host < s->node_cnt && s->nodes[to->owner->host].byz != NULL;
     if (!to->closed && !to->closing && !to->numb && !to->owner->down && to->attached) {
         if (!liar ||

@@ -147,6 +147,29 @@ static const struct sim_draw *running(const struct sim *s, const struct sim_node
     return same && server->map_epoch == epoch ? find(s, node->index, &snapshot.root) : NULL;
 }
 
+/* What an honest node gives another one is watched, but for the first minute of an epoch. */
+static const struct sim_draw *watched(const struct sim *s, uint32_t server, uint32_t client)
+{
+    const uint64_t into_ms = s->now_ms % (s->chain.params.params.epoch_seconds * 1000);
+    if (s->oracle.draws == NULL || into_ms < SIM_MINUTE_MS || s->nodes[server].byz != NULL ||
+        s->nodes[client].byz != NULL || !sim_node_up(&s->nodes[server])) {
+        return NULL;
+    }
+    return running(s, &s->nodes[server], &s->nodes[client]);
+}
+
+static void look_at(struct sim *s, uint32_t server, uint32_t client, const struct sim_draw *d,
+                    const struct ses_record *record)
+{
+    struct ses_record_ids ids;
+    if (ses_record_identify(&ids, record) == SES_OK && is_drawn(d, &ids.id)) {
+        sim_broken(s, "S2",
+                   "node %u gives node %u a record that its audit of epoch %" PRIu64
+                   " draws, and its response is not on chain",
+                   server, client, d->epoch);
+    }
+}
+
 void oracle_given(struct sim *s, uint32_t server, uint32_t client, enum ses_proto proto, uint8_t op,
                   const struct ses_buf *body)
 {
@@ -155,14 +178,8 @@ void oracle_given(struct sim *s, uint32_t server, uint32_t client, enum ses_prot
     struct ses_sync_records records = {0};
     struct ses_bulk_page page = {0};
     bool ok = false;
-    const uint64_t into_ms = s->now_ms % (s->chain.params.params.epoch_seconds * 1000);
     const bool gives = proto == SES_PROTO_BULK || (proto == SES_PROTO_SYNC && op == SES_SYNC_FETCH);
-    if (!gives || s->oracle.draws == NULL || into_ms < SIM_MINUTE_MS ||
-        s->nodes[server].byz != NULL || s->nodes[client].byz != NULL ||
-        !sim_node_up(&s->nodes[server])) {
-        return;
-    }
-    const struct sim_draw *d = running(s, &s->nodes[server], &s->nodes[client]);
+    const struct sim_draw *d = gives ? watched(s, server, client) : NULL;
     if (d == NULL || ses_response_begin(&r, body->bytes, body->len, &ok, &refusal) != SES_OK ||
         !ok) {
         return;
@@ -174,15 +191,31 @@ void oracle_given(struct sim *s, uint32_t server, uint32_t client, enum ses_prot
     }
     for (uint32_t i = 0; i < (uint32_t)page.cnt + records.cnt && r.err == SES_OK; i++) {
         struct ses_record record;
-        struct ses_record_ids ids;
         ses_record_read(&r, &record);
-        if (r.err == SES_OK && ses_record_identify(&ids, &record) == SES_OK &&
-            is_drawn(d, &ids.id)) {
-            sim_broken(s, "S2",
-                       "node %u gives node %u a record that its audit of epoch %" PRIu64
-                       " draws, and its response is not on chain",
-                       server, client, d->epoch);
+        if (r.err == SES_OK) {
+            look_at(s, server, client, d, &record);
         }
     }
     sim_see(s, SEEN_AUDIT_WATCHED);
+}
+
+void oracle_pushed(struct sim *s, uint32_t from, uint32_t to, const uint8_t *body, size_t len)
+{
+    struct ses_reader r;
+    struct ses_replicate_put put;
+    const struct sim_draw *d = watched(s, from, to);
+    if (d == NULL || ses_replicate_put_read(&put, &r, body, len) != SES_OK) {
+        return;
+    }
+    for (uint16_t i = 0; i < put.record_cnt && r.err == SES_OK; i++) {
+        struct ses_record record;
+        struct ses_receipt voucher;
+        ses_record_read(&r, &record);
+        for (uint8_t left = ses_read_u8(&r); left > 0 && r.err == SES_OK; left--) {
+            ses_receipt_read(&r, &voucher);
+        }
+        if (r.err == SES_OK) {
+            look_at(s, from, to, d, &record);
+        }
+    }
 }

@@ -437,6 +437,8 @@ void oracle_draws_free(struct sim *s);
 /* An answer from node to node. */
 void oracle_given(struct sim *s, uint32_t server, uint32_t client, enum ses_proto proto, uint8_t op,
                   const struct ses_buf *body);
+/* A frame of /session/replicate/1 from the node that dialled. */
+void oracle_pushed(struct sim *s, uint32_t from, uint32_t to, const uint8_t *body, size_t len);
 /* D2 within an epoch: what was stored before `epoch` began, near its end; `prepare`: finds out for
  * whom audits are an excuse. */
 void oracle_spread(struct sim *s, uint64_t epoch, bool prepare);
