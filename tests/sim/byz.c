@@ -27,9 +27,13 @@ static void draw_lies(struct byz *b)
     }
     b->lies |= b->lies == 0 ? 1u << BYZ_HIDE_PAGES : 0;
     b->hides = (uint8_t)dice_between(&b->dice, 1, 4);
+    b->patient = dice_chance(&b->dice, 500);
     for (uint32_t lie = 0; lie < BYZ_LIE_CNT; lie++) {
         if (byz_does(b, lie)) {
-            sim_tell(s, "node %u lies, %s", b->node->index, texts[lie]);
+            sim_tell(s, "node %u lies, %s%s", b->node->index, texts[lie],
+                     b->patient && (lie == BYZ_HIDE_SYNC || lie == BYZ_SYNC_OTHER)
+                         ? " (in bulk only)"
+                         : "");
         }
     }
 }

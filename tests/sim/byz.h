@@ -39,6 +39,7 @@ struct byz {
     struct dice dice;
     uint32_t lies; /* bits of enum byz_lie */
     uint8_t hides; /* of four records so many */
+    bool patient;  /* lies to members in bulk only: else it would not be asked for that */
     struct ses_receipt *old;
     struct ses_hash *forged; /* ids of what it gave in bulk in the place of other records */
     uint32_t forged_cnt, forged_cap;

@@ -194,14 +194,14 @@ static bool sync_lie(struct byz *b, uint8_t op, struct ses_buf *body)
     struct ses_reader r;
     struct ses_sync_records head;
     struct ses_record_ids ids;
-    if (op == SES_SYNC_FETCH && byz_does(b, BYZ_SYNC_OTHER) && answers(&r, body)) {
+    if (op == SES_SYNC_FETCH && byz_does(b, BYZ_SYNC_OTHER) && !b->patient && answers(&r, body)) {
         ses_sync_records_read(&r, &head);
         if (change_record(&ids, b->node->sim, body, &r, head.cnt)) {
             sim_see(b->node->sim, SEEN_LIE_SYNC);
             return true;
         }
     }
-    if (byz_does(b, BYZ_HIDE_SYNC)) {
+    if (byz_does(b, BYZ_HIDE_SYNC) && !b->patient) {
         hide_sync(b, op, body);
     } else if (byz_does(b, BYZ_SYNC_JUNK)) {
         junk(b, op, body);

@@ -3,6 +3,7 @@
 
 #define SETTLE_MS 130000u /* redials, rescans and keepalives have come round by then */
 #define DRILL_STORE_MS 90000u
+#define FLOOD_CNT 100u
 
 struct later {
     struct sim *sim;
@@ -428,6 +429,16 @@ static void write_one(void *cookie)
     ses_free(l);
 }
 
+/* So many of one hour that who lacks them fetches them in bulk. */
+static void flood(struct sim *s, const struct fault *f, struct dice *d)
+{
+    struct sim_person *from = &s->people[f->b % s->person_cnt];
+    const uint32_t to = (uint32_t)dice_below(d, s->person_cnt);
+    for (uint32_t i = 0; i < FLOOD_CNT; i++) {
+        sim_person_send(from, to, (uint32_t)dice_between(d, 1, 200), 0);
+    }
+}
+
 /* A fault that nobody writes in finds nothing. */
 static void traffic(struct sim *s, struct fault *f, struct dice *d)
 {
@@ -468,6 +479,9 @@ void fault_begin(struct sim *s, struct fault *f)
     case FAULT_MISDIRECT:
     case FAULT_WIPE:
         disk_fault(s, f, &d);
+        break;
+    case FAULT_FLOOD:
+        flood(s, f, &d);
         break;
     case FAULT_CHAIN_STALL:
     case FAULT_CHAIN_LAG:

@@ -1,11 +1,13 @@
 /* What the seed has in store: a list of faults, drawn before the run begins. Each hour has a storm,
  * in which faults come, and a calm, in which the promises about time hold; the last hour is calm.
  */
+#include "tests/sim/byz.h"
 #include "tests/sim/sim.h"
 
 #define STORM_FROM_MS (2 * SIM_MINUTE_MS)
 #define STORM_END_MS (32 * SIM_MINUTE_MS)
 #define DRILL_AT_MS (42 * SIM_MINUTE_MS)
+#define BULK_TRIES 4u
 
 const char *fault_name(enum fault_kind kind)
 {
@@ -104,6 +106,16 @@ static struct fault draw(struct sim *s, uint64_t hour)
     return f;
 }
 
+static bool somebody_lies_in_bulk(const struct sim *s)
+{
+    bool found = false;
+    for (uint32_t i = 0; i < s->node_cnt; i++) {
+        found |=
+            byz_does(s->nodes[i].byz, BYZ_HIDE_SYNC) || byz_does(s->nodes[i].byz, BYZ_SYNC_OTHER);
+    }
+    return found;
+}
+
 /* A disk is lost where no other is: while its node's audit runs (nothing is drawn before the second
  * epoch), also in the last hour; where some lie in the first, so that others can be judged, and
  * what is fetched in bulk may be a lie. From dice of its own. */
@@ -119,9 +131,22 @@ static void plan_loss(struct sim *s, uint64_t hours)
     const uint64_t into_ms = dice_between(&d, lies ? 25 : 2, lies ? 35 : 20) * SIM_MINUTE_MS;
     struct fault f = {.kind = FAULT_WIPE, .at_ms = hour * SIM_HOUR_MS + into_ms};
     f.a = (uint32_t)dice_below(&d, s->node_cnt);
+    while (s->nodes[f.a].byz != NULL) {
+        f.a = (f.a + 1) % s->node_cnt;
+    }
     f.for_ms = dice_between(&d, 1000, 20000);
     f.seed = dice_u64(&d);
     add(&s->plan, &f);
+    if (somebody_lies_in_bulk(s)) { /* to whom it comes in one of some tries */
+        for (uint32_t i = 1; i < BULK_TRIES; i++) {
+            f.at_ms += 4 * SIM_MINUTE_MS;
+            f.seed = dice_u64(&d);
+            add(&s->plan, &f);
+        }
+        f = (struct fault){.kind = FAULT_FLOOD, .b = (uint32_t)dice_u64(&d), .seed = dice_u64(&d)};
+        f.at_ms = into_ms - dice_between(&d, 2, 20) * SIM_MINUTE_MS;
+        add(&s->plan, &f);
+    }
 }
 
 /* No more disks are spoiled than a quorum bears. */

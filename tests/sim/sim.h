@@ -499,6 +499,7 @@ bool oracle_demanded(const struct sim *s, uint32_t node, uint64_t epoch);
     X(JOIN, "a node registers")                                                                    \
     X(LEAVE, "a node's owner ends its service")                                                    \
     X(PERSON_CRASH, "a person's program is killed")                                                \
+    X(FLOOD, "a person writes very many messages to another")                                      \
     X(GARBAGE, "a stranger sends nonsense")                                                        \
     X(DOWN_WRITE, "as many members are down as a store bears")                                     \
     X(DOWN_READ, "all members but one are down")
