@@ -151,7 +151,12 @@ enum ses_err cli_signer(struct cli *cli, struct ses_identity **out)
     if (path != NULL) {
         return signer_from_file(cli, path, out);
     }
-    SES_TRY(cli_client(cli));
+    const enum ses_err err = cli_client(cli);
+    if (err == SES_ERR_NOT_FOUND) {
+        const struct ses_note why = cli->note;
+        return cli_fail(cli, err, "%.320s; or sign with another: --owner-file FILE", why.text);
+    }
+    SES_TRY(err);
     const struct ses_identity *identity = NULL;
     SES_TRY(cli_client_err(cli, (int)ses_client_identity(cli->client, &identity, &cli->why)));
     return ses_identity_new(out, identity->seed);

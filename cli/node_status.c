@@ -16,7 +16,18 @@ static const char *seatless_text(const struct ses_node *node)
     return "none: lost by missed epochs in a row; the first that is not missed brings it back";
 }
 
-static void print_node(const struct cli *cli, const struct ses_node *node)
+/* When the stake comes back, and what the node owes until then. */
+static void print_unbonding(const struct ses_node *node, const struct ses_params *params)
+{
+    if (node->status == SES_NODE_DECOMMISSIONING) {
+        printf("  retires  in epoch %llu, which pays the stake back; until then it has its duties: "
+               "keep it running\n",
+               (unsigned long long)(node->decommission_epoch + params->unbond_epochs));
+    }
+}
+
+static void print_node(const struct cli *cli, const struct ses_node *node,
+                       const struct ses_params *params)
 {
     char owner[SES_ID_TEXT_MAX];
     char stake[32];
@@ -26,6 +37,7 @@ static void print_node(const struct cli *cli, const struct ses_node *node)
     ses_lux_text(slashed, node->slashed);
     printf("%s\n  status   %s\n  owner    %s\n  stake    %s LUX\n", cli->args[0],
            ses_node_status_text(node->status), owner, stake);
+    print_unbonding(node, params);
     if (node->swarm == SES_SWARM_NONE) {
         printf("  swarm    %s\n", seatless_text(node));
     } else {
@@ -78,13 +90,16 @@ static void print_judgement(const struct ses_judgement *j)
 }
 
 static enum ses_err print(struct cli *cli, const struct ses_node *node,
+                          const struct ses_chain_params *chain,
                           const struct ses_chain_challenges *c)
 {
     json_t *json = ses_json_node(node, NULL, NULL);
     json_t *history = json_array();
     if (!cli->json) {
-        print_node(cli, node);
-        print_duty(node, &c->duty);
+        print_node(cli, node, &chain->params);
+        if (node->status != SES_NODE_RETIRED) {
+            print_duty(node, &c->duty);
+        }
     }
     for (uint32_t i = 0; i < c->history_cnt; i++) {
         if (!cli->json) {
@@ -101,6 +116,7 @@ enum ses_err cli_node_status(struct cli *cli)
 {
     struct ses_node_id id;
     struct ses_node node;
+    struct ses_chain_params chain;
     struct ses_rpc_client *client = NULL;
     struct ses_chain_challenges *c = ses_alloc(1, sizeof *c);
     SES_REQUIRE(c != NULL, SES_ERR_MEMORY);
@@ -115,10 +131,13 @@ enum ses_err cli_node_status(struct cli *cli)
         }
     }
     if (err == SES_OK) {
+        err = ses_chain_get_params(client, &chain, &cli->note);
+    }
+    if (err == SES_OK) {
         err = ses_chain_get_challenges(client, &id, EPOCHS_SHOWN, c, &cli->note);
     }
     if (err == SES_OK) {
-        err = print(cli, &node, c);
+        err = print(cli, &node, &chain, c);
     }
     ses_rpc_client_free(client);
     ses_free(c);

@@ -80,7 +80,7 @@ const char *ses_daemon_seatless(const struct ses_daemon *d)
         return "retired: the stake was paid back; register a new node to serve again";
     }
     if (d->status == SES_NODE_DECOMMISSIONING) {
-        return "decommissioned by its owner: the stake comes back after unbonding";
+        return "decommissioned: the stake comes back after unbonding";
     }
     if (d->swarm_from_epoch != 0 || last_miss(d) != NULL) { /* a seat of the genesis is from 0 */
         return "the seat was lost by missed epochs in a row: keep the node running and reachable, "
@@ -102,6 +102,9 @@ static const char *advice(const struct ses_daemon *d, bool disk_low)
     }
     if (!d->follow.ok) {
         return "the chain is unreachable: serving with the last verified map";
+    }
+    if (d->status == SES_NODE_DECOMMISSIONING) {
+        return "decommissioned: keep it running until it retires; what it misses still costs stake";
     }
     return "";
 }

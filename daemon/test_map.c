@@ -168,6 +168,7 @@ static void test_incomplete_delta(void)
         TAP_EQ(2, s->active_cnt);
         if (ses_equal(&s->node_id, id, sizeof *id)) {
             TAP_EQ(SES_NODE_DECOMMISSIONING, s->node_status);
+            TAP_OK(strstr(s->advice, "until it retires") != NULL);
         }
         ses_free(s);
     }
