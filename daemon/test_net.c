@@ -139,6 +139,12 @@ static bool net_call_logged_in(const struct ses_call *call, const struct ses_has
     return has_login(call->client, inbox);
 }
 
+static bool say(struct world_net *net, enum ses_proto proto, const struct world_net *to,
+                struct ses_buf *bytes)
+{
+    return net->lie == NULL || net->lie(net->lie_cookie, proto, &to->self, bytes);
+}
+
 static void call_answer(struct ses_call *call, enum ses_err err, const uint8_t *body, size_t len)
 {
     SES_ASSERT(!call->replied);
@@ -149,6 +155,9 @@ static void call_answer(struct ses_call *call, enum ses_err err, const uint8_t *
         return;
     }
     SES_ASSERT(ses_buf_append(&call->body, body, len) == SES_OK);
+    if (!say(call->server, call->proto, call->client, &call->body)) {
+        call->err = SES_ERR_PEER;
+    }
     world_after(call->server->world, WORLD_LINK_MS, call_tell, call);
 }
 
@@ -277,6 +286,21 @@ static void flow_deliver(void *cookie)
     flow_unref(from);
 }
 
+static void parcel_send(struct ses_flow *flow, const struct ses_buf *bytes)
+{
+    struct parcel *parcel = ses_alloc(1, sizeof *parcel + bytes->len);
+    SES_ASSERT(parcel != NULL);
+    parcel->to = flow->other;
+    parcel->len = bytes->len;
+    if (bytes->len > 0) {
+        memcpy(parcel->bytes, bytes->bytes, bytes->len);
+    }
+    flow->on_way += bytes->len;
+    flow->refs++;
+    flow->other->refs++;
+    world_after(flow->owner->world, WORLD_LINK_MS, flow_deliver, parcel);
+}
+
 static enum ses_err net_flow_send(struct ses_flow *flow, const uint8_t *body, size_t len)
 {
     SES_REQUIRE(len <= SES_FRAME_BYTES_MAX, SES_ERR_TOO_LARGE);
@@ -285,15 +309,14 @@ static enum ses_err net_flow_send(struct ses_flow *flow, const uint8_t *body, si
         flow->wants_writable = true;
         return SES_ERR_AGAIN;
     }
-    struct parcel *parcel = ses_alloc(1, sizeof *parcel + len);
-    SES_ASSERT(parcel != NULL);
-    parcel->to = flow->other;
-    parcel->len = len;
-    memcpy(parcel->bytes, body, len);
-    flow->on_way += len;
-    flow->refs++;
-    flow->other->refs++;
-    world_after(flow->owner->world, WORLD_LINK_MS, flow_deliver, parcel);
+    struct ses_buf bytes = {0};
+    SES_ASSERT(ses_buf_append(&bytes, body, len) == SES_OK);
+    if (say(flow->owner, flow->proto, flow->other->owner, &bytes)) {
+        parcel_send(flow, &bytes);
+    } else {
+        net_flow_close(flow);
+    }
+    ses_buf_free(&bytes);
     return SES_OK;
 }
 
@@ -418,6 +441,12 @@ void world_pose_as(struct world *w, struct world_net *client, uint32_t node)
 {
     client->self.is_node = true;
     client->self.node_id = w->nodes[node].net->self.node_id;
+}
+
+void world_lie(struct world *w, uint32_t node, world_lie_fn *fn, void *cookie)
+{
+    w->nodes[node].net->lie = fn;
+    w->nodes[node].net->lie_cookie = cookie;
 }
 
 void world_stall(struct world_net *client, bool stalled)

@@ -111,6 +111,11 @@ void world_open(struct world *w, struct world_net *from, uint32_t node, enum ses
                 const struct ses_identity *login, struct world_flow *out);
 /* Makes `client` pose as the registered node: its key was stolen, say. */
 void world_pose_as(struct world *w, struct world_net *client, uint32_t node);
+/* What a node says to others passes through `fn`, which may change it; false: the call is reset,
+ * the flow closed instead. NULL: no more. */
+typedef bool world_lie_fn(void *cookie, enum ses_proto proto, const struct ses_peer *to,
+                          struct ses_buf *bytes);
+void world_lie(struct world *w, uint32_t node, world_lie_fn *fn, void *cookie);
 /* A client that does not read: frames towards it stay in its window. */
 void world_stall(struct world_net *client, bool stalled);
 

@@ -30,6 +30,8 @@ struct world_net {
     struct ses_hash logins[SES_LOGINS_MAX];
     uint32_t login_cnt;
     struct ses_flow *flows;
+    world_lie_fn *lie;
+    void *lie_cookie;
 };
 struct world_net *world_net_new(struct world *w, const char *address);
 /* Down: its flows end, its calls are lost. */
