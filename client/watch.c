@@ -11,6 +11,7 @@
 #define RECEIVE_MS 300000u /* full receive */
 #define RETRY_MS 5000u     /* a member that failed; doubles */
 #define RETRY_MAX_MS 120000u
+#define TOLD_MS 60000u /* for so long members that say that others serve us are not heard */
 #define QUEUE_BYTES_MAX 16777216u /* frames not yet taken care of */
 
 struct frame {
@@ -38,6 +39,7 @@ struct watch {
     size_t queue_bytes;
     bool rebuild; /* the map changed, or a member says that it did */
     uint64_t care_ms, receive_ms;
+    uint64_t told_ms; /* when a member is heard again that says so */
 };
 
 /* ---- flows ---- */
@@ -177,6 +179,16 @@ static enum ses_err take_seats(struct watch *w, struct ses_note *note)
 
 /* ---- frames ---- */
 
+/* To begin anew costs everybody: a member that lies must not have that done each second. */
+static void hear(struct watch *w, const struct ses_refusal *refusal)
+{
+    const uint64_t now = ses_mono_ms();
+    if (refusal->status == SES_ERR_WRONG_SWARM && now >= w->told_ms) {
+        w->told_ms = now + TOLD_MS;
+        w->rebuild = true;
+    }
+}
+
 static enum ses_err take_frame(struct watch *w, const struct frame *frame, struct ses_note *note)
 {
     struct ses_client *c = w->client;
@@ -194,7 +206,7 @@ static enum ses_err take_frame(struct watch *w, const struct frame *frame, struc
         seat->failures = 0;
         err = ses_client_deliver(c, &fetch, &w->delivery, note);
     } else if (err != SES_ERR_MEMORY) {
-        w->rebuild = w->rebuild || refusal.status == SES_ERR_WRONG_SWARM;
+        hear(w, &refusal);
         ses_logf(&c->log, SES_LOG_DEBUG, "watch", "a member said: %s", ses_err_text(err));
         if (seat->flow != NULL) {
             ses_flow_close(seat->flow);
