@@ -19,10 +19,11 @@ static const char *seatless_text(const struct ses_node *node)
 /* When the stake comes back, and what the node owes until then. */
 static void print_unbonding(const struct ses_node *node, const struct ses_params *params)
 {
+    const uint64_t end = node->decommission_epoch + params->unbond_epochs;
     if (node->status == SES_NODE_DECOMMISSIONING) {
         printf("  retires  in epoch %llu, which pays the stake back; until then it has its duties: "
                "keep it running\n",
-               (unsigned long long)(node->decommission_epoch + params->unbond_epochs));
+               (unsigned long long)end);
     }
 }
 
