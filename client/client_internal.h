@@ -371,8 +371,10 @@ SES_CHECKED enum ses_err ses_listing_take(struct ses_listing *listing, struct se
                                           uint64_t now_ms, const uint8_t *body, size_t len,
                                           uint8_t *flags, struct ses_refusal *refusal);
 /* Keeps what is to go. Alike ones together: a statement lives as long as the last of its targets.
- */
-void ses_delete_choose(struct ses_listing *listing, const struct ses_client_delete *what);
+ * What lies in our future stays: a statement is no older than its targets, and no node takes one
+ * from the future; a member that makes such a record up must not keep the others in the inbox. */
+void ses_delete_choose(struct ses_listing *listing, const struct ses_client_delete *what,
+                       uint64_t now_ms);
 struct ses_delete_signer {
     const struct ses_identity *owner;
     const struct ses_hash *chain_id;

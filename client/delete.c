@@ -83,7 +83,7 @@ static enum ses_err delete_all(struct ses_client *c, const struct ses_client_del
     if (err == SES_OK) {
         const unsigned wait_ms = what->wait_ms != 0 ? what->wait_ms : SES_CLIENT_WAIT_MS;
         out->unknown = count_unknown(&listing, what);
-        ses_delete_choose(&listing, what);
+        ses_delete_choose(&listing, what, ses_client_now(c));
         out->answered = listing.answered;
         out->wanted = listing.wanted;
         out->found = listing.cnt;

@@ -6,6 +6,7 @@
 #include "client/client_internal.h"
 
 #define AHEAD_MS 600000u /* no record is so far in our future */
+#define EARLY_MS 10000u  /* nodes take nothing that is later */
 
 /* ---- the list ---- */
 void ses_listing_free(struct ses_listing *listing)
@@ -111,14 +112,16 @@ static bool among_ids(const struct ses_client_delete *what, const struct ses_has
     return false;
 }
 
-void ses_delete_choose(struct ses_listing *listing, const struct ses_client_delete *what)
+void ses_delete_choose(struct ses_listing *listing, const struct ses_client_delete *what,
+                       uint64_t now_ms)
 {
     uint32_t cnt = 0;
     for (uint32_t i = 0; i < listing->cnt; i++) {
         const struct ses_delete_target *t = &listing->list[i];
         const bool old =
             what->before_ms == SES_CLIENT_DELETE_ALL || t->header.ts_ms < what->before_ms;
-        if (what->ids != NULL ? among_ids(what, &t->id) : old) {
+        const bool early = t->header.ts_ms > now_ms + EARLY_MS;
+        if (!early && (what->ids != NULL ? among_ids(what, &t->id) : old)) {
             listing->list[cnt++] = *t;
         }
     }

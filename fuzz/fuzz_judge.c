@@ -9,6 +9,7 @@
 #define NOW_MS 1790000000000u
 #define NODES 5u
 #define ACTIVE 3u
+#define EARLY_MS 10000u    /* nodes take nothing that is later */
 #define SILENCE UINT16_MAX /* as a length: no answer came */
 
 /* Nodes 0 to 2 are Active in the inbox's swarm, 3 is leaving it, 4 is of the other swarm. */
@@ -185,7 +186,7 @@ static void check_listing(struct ses_listing *l)
     }
 }
 
-/* Whatever nodes list, we can sign that it is to go. */
+/* Whatever nodes list, we can sign that it is to go, at a time that others take. */
 static void delete_some(const struct ses_listing *l)
 {
     const struct ses_delete_signer signer = {world.owner, &world.chain_id, &fixed, NOW_MS};
@@ -194,6 +195,7 @@ static void delete_some(const struct ses_listing *l)
     struct ses_record_ids ids;
     SES_ASSERT(ses_delete_body(&signer, l->list, cnt, 0, &body) == SES_OK);
     SES_ASSERT(ses_delete_ids(&ids, &body) == SES_OK);
+    SES_ASSERT(ids.header.ts_ms <= NOW_MS + EARLY_MS);
     ses_buf_free(&body);
 }
 
@@ -214,10 +216,13 @@ static void lists(struct ses_reader *r)
         }
     }
     check_listing(&l);
-    const uint32_t cnt = l.cnt;
-    ses_delete_choose(&l, &all);
-    SES_ASSERT(l.cnt == cnt);
-    if (cnt > 0) {
+    uint32_t due = 0;
+    for (uint32_t i = 0; i < l.cnt; i++) {
+        due += l.list[i].header.ts_ms <= NOW_MS + EARLY_MS;
+    }
+    ses_delete_choose(&l, &all, NOW_MS);
+    SES_ASSERT(l.cnt == due);
+    if (l.cnt > 0) {
         delete_some(&l);
     }
     ses_listing_free(&l);

@@ -169,7 +169,7 @@ static void choose(struct deleting *d)
                              ? sim_person_now(p) - dice_between(&p->dice, 1, 6) * SIM_HOUR_MS / 2
                              : SES_CLIENT_DELETE_ALL;
     }
-    ses_delete_choose(&d->listing, &what);
+    ses_delete_choose(&d->listing, &what, sim_person_now(p));
     d->at = (uint32_t)dice_below(&p->dice, d->member_cnt);
     next_batch(d);
 }
