@@ -13,6 +13,7 @@ struct verify_show {
     struct ses_buf text; /* for people: nodes, then findings */
     struct ses_buf found;
     unsigned finding_cnt;
+    bool behind; /* some node is */
     bool broken; /* out of memory */
 };
 
@@ -50,6 +51,14 @@ static const char *verdict_name(enum ses_client_verdict verdict)
     return "?";
 }
 
+/* It lacks records or deletions that it signed nothing for, and nothing else is wrong: so does a
+ * node that was away. */
+static bool is_behind(const struct ses_client_verified *n)
+{
+    return n->verdict == SES_CLIENT_WITHHOLDS && n->missing + n->undeleted > 0 &&
+           n->promised + n->deleted + n->unserved + n->extra == 0;
+}
+
 static void node_text(struct verify_show *s, const struct ses_client_verified *n)
 {
     const struct {
@@ -59,7 +68,8 @@ static void node_text(struct verify_show *s, const struct ses_client_verified *n
         {n->missing, "missing"},         {n->promised, "missing though it signed receipts"},
         {n->undeleted, "not deleted"},   {n->deleted, "wrongly shown as deleted"},
         {n->unserved, "not handed out"}, {n->extra, "that others do not have"}};
-    say(s, &s->text, "  %-42s %s", n->node, verdict_name(n->verdict));
+    s->behind |= is_behind(n);
+    say(s, &s->text, "  %-42s %s", n->node, is_behind(n) ? "behind" : verdict_name(n->verdict));
     if (n->verdict == SES_CLIENT_COMPLETE || n->verdict == SES_CLIENT_WITHHOLDS) {
         say(s, &s->text, ", %u records", n->records);
     } else if (n->verdict == SES_CLIENT_NO_PROOF) {
@@ -163,6 +173,10 @@ static void print_text(const struct verify_show *s, const struct ses_client_veri
            (int)s->found.len, s->found.len > 0 ? (const char *)s->found.bytes : "");
     if (s->finding_cnt > FINDINGS_SHOWN) {
         printf("  ... and %u more (--json shows all)\n", s->finding_cnt - FINDINGS_SHOWN);
+    }
+    if (s->behind) {
+        printf("A node that is behind was away and has not caught up, or keeps back what it never "
+               "signed for: ask again in an epoch.\n");
     }
     if (err == SES_OK) {
         printf("Nothing is withheld.\n");
