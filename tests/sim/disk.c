@@ -424,6 +424,15 @@ static enum ses_err door_sync_dir(void *ctx, const char *path)
     return SES_OK;
 }
 
+enum ses_err sim_disk_sync_dir(struct sim_inode *inode)
+{
+    char dir[PATH_MAX_CHARS];
+    memcpy(dir, inode->path, sizeof dir);
+    char *slash = strrchr(dir, '/');
+    *(slash != NULL ? slash : dir) = 0;
+    return door_sync_dir(inode->disk, dir);
+}
+
 static enum ses_err door_unlink(void *ctx, const char *path)
 {
     return sim_disk_unlink(ctx, path);

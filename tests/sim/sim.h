@@ -148,6 +148,7 @@ SES_CHECKED enum ses_err sim_disk_write(struct sim_inode *inode, uint64_t offset
                                         size_t len);
 SES_CHECKED enum ses_err sim_disk_truncate(struct sim_inode *inode, uint64_t len);
 SES_CHECKED enum ses_err sim_disk_sync(struct sim_inode *inode);
+SES_CHECKED enum ses_err sim_disk_sync_dir(struct sim_inode *inode); /* that it is in */
 uint64_t sim_disk_size(const struct sim_inode *inode);
 bool sim_disk_exists(const struct sim_disk *disk, const char *path);
 SES_CHECKED enum ses_err sim_disk_unlink(struct sim_disk *disk, const char *path);

@@ -9,6 +9,7 @@
 struct vfs_file {
     sqlite3_file base; /* first */
     struct sim_inode *inode;
+    bool sync_name; /* as on unix: the first sync of a journal makes its name durable, too */
 };
 
 static struct sim *world_of(sqlite3_vfs *vfs)
@@ -77,8 +78,14 @@ static int file_truncate(sqlite3_file *file, sqlite3_int64 len)
 
 static int file_sync(sqlite3_file *file, int flags)
 {
+    struct vfs_file *f = (struct vfs_file *)file;
+    enum ses_err err = sim_disk_sync(f->inode);
     (void)flags;
-    return sim_disk_sync(inode_of(file)) == SES_OK ? SQLITE_OK : SQLITE_IOERR_FSYNC;
+    if (err == SES_OK && f->sync_name) {
+        err = sim_disk_sync_dir(f->inode);
+        f->sync_name = err != SES_OK;
+    }
+    return err == SES_OK ? SQLITE_OK : SQLITE_IOERR_FSYNC;
 }
 
 static int file_size(sqlite3_file *file, sqlite3_int64 *out)
@@ -149,6 +156,8 @@ static int vfs_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *file,
         return SQLITE_CANTOPEN;
     }
     f->base.pMethods = &methods;
+    f->sync_name = (flags & SQLITE_OPEN_CREATE) != 0 &&
+                   (flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_JOURNAL)) != 0;
     if (out_flags != NULL) {
         *out_flags = flags;
     }
