@@ -384,8 +384,9 @@ void ses_debt_load(struct debt *debt)
     if (err == SES_OK) {
         debt->loading = true;
         ses_daemon_hold(d);
-    } else if (err == SES_ERR_NOT_FOUND) {
-        d->stats.debts_expired++;
+    } else if (err == SES_ERR_NOT_FOUND &&
+               ses_segment_expires_ms(&debt->ids.segment) > ses_daemon_now(d)) {
+        d->stats.debts_expired++; /* else the clock says so, which ses_debts_expire judges */
         ses_debt_finish(debt, true);
     }
 }

@@ -1,5 +1,6 @@
 /* Start: what the index knows is loaded, what it lacks is read from the logs, what was torn by a
- * crash is cut (docs/storage-format.md). */
+ * crash is cut (docs/storage-format.md). What has expired stays until ses_store_expire: at a start
+ * nobody knows yet whether the clock is right. */
 #include <stdio.h>
 #include <string.h>
 
@@ -62,13 +63,7 @@ static enum ses_err log_size(struct recovery *r, const struct ses_segment *segme
 
 static enum ses_err found_log(struct recovery *r, const struct ses_segment *segment)
 {
-    const struct ses_disk *disk = r->store->p.disk;
     uint32_t seg;
-    if (ses_segment_expires_ms(segment) <= r->now_ms) {
-        char path[48];
-        ses_segment_path(path, segment);
-        return disk->unlink(disk->ctx, path);
-    }
     SES_TRY(ses_catalog_take_seg(&r->store->catalog, segment, &seg));
     SES_ASSERT(seg < SES_SEGMENTS_MAX); /* the first ones that the pool gave out */
     return log_size(r, segment, &r->sizes[seg]);
@@ -108,6 +103,8 @@ static void each_index(void *cookie, const char *name)
     struct found_index found;
     memset(&found, 0, sizeof found);
     if (r->err == SES_OK && ses_index_name_parse(name, &found.ttl_class, &found.day)) {
+        int64_t *expired = &r->store->expired_day[found.ttl_class];
+        *expired = (int64_t)found.day <= *expired ? (int64_t)found.day - 1 : *expired;
         r->err = ses_buf_append(&r->indexes, &found, sizeof found);
     }
 }
@@ -231,9 +228,6 @@ static enum ses_err load(struct recovery *r, const struct found_index *found)
     const struct ses_disk *disk = r->store->p.disk;
     char name[48];
     ses_index_name(name, found->ttl_class, found->day);
-    if ((int64_t)found->day <= ses_expired_day(found->ttl_class, r->now_ms)) {
-        return ses_db_unlink(disk, name);
-    }
     r->ttl_class = found->ttl_class;
     const size_t deletions = r->deletions.len;
     enum ses_err err =

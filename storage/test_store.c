@@ -517,6 +517,33 @@ static uint32_t count_debts(void)
     return debts.cnt;
 }
 
+/* Whose machine wakes up with a clock that is weeks ahead loses nothing by a start alone. */
+static void test_start_with_a_clock_ahead(void)
+{
+    const uint64_t ahead_ms = 40ull * 86400000;
+    struct ses_store_stats stats;
+    struct kit_spec spec = spec_of(1, 1);
+    begin();
+    TAP_ERR(SES_OK, kit_put(&kit, &spec, KIT_ENTRY, NULL));
+    test_loop_skip(kit.loop, ahead_ms);
+    reopen();
+    kit_read(&kit, &box, 1, 0, NULL, 10, 1 << 20);
+    TAP_EQ(0, box.cnt);
+    test_loop_skip(kit.loop, 0 - ahead_ms);
+    reopen();
+    kit_read(&kit, &box, 1, 0, NULL, 10, 1 << 20);
+    TAP_EQ(1, box.cnt);
+    test_loop_skip(kit.loop, ahead_ms);
+    reopen();
+    TAP_EQ(1, index_files());
+    ses_store_expire(kit.store);
+    TAP_OK(test_loop_run(kit.loop, NULL));
+    ses_store_stats(kit.store, &stats);
+    TAP_EQ(0, stats.record_cnt);
+    TAP_EQ(0, index_files());
+    end();
+}
+
 static void test_pending(void)
 {
     begin();
@@ -752,6 +779,7 @@ int main(void)
     TAP_RUN(test_index_without_room);
     TAP_RUN(test_index_far_behind);
     TAP_RUN(test_expiry);
+    TAP_RUN(test_start_with_a_clock_ahead);
     TAP_RUN(test_pending);
     TAP_RUN(test_receipts);
     TAP_RUN(test_seal);
