@@ -163,7 +163,7 @@ static void not_started(struct sim_node *node, enum ses_err err, const struct se
     struct sim *s = node->sim;
     const struct sim_disk_limits *l = sim_disk_limits(node->disk);
     const bool again = node->power || l->fail_syncs > 0 || l->fail_reads > 0 ||
-                       l->space_bytes < 1u << 20 || err == SES_ERR_IO;
+                       l->space_bytes < SIM_DISK_BYTES / 2 || err == SES_ERR_IO;
     sim_tell(s, "node %u does not start: %s: %.80s", node->index, ses_err_name(err), note->text);
     if (again) {
         if (node->store != NULL) {
