@@ -70,6 +70,23 @@ static enum ses_err ask(struct deleting *d, enum ses_proto proto, const uint8_t 
 static void next_batch(struct deleting *d);
 static void offer_later(struct deleting *d);
 
+/* The entry node may reckon by an old map: as in client/place.c only those count that serve the
+ * inbox by this one. */
+static bool quorum_of_mine(const struct deleting *d, const struct ses_stored *stored)
+{
+    const struct ses_map *map = d->person->map;
+    uint32_t cnt = 0;
+    for (uint32_t i = 0; i < d->member_cnt; i++) {
+        bool named = false;
+        for (uint32_t k = 0; k < stored->node_cnt; k++) {
+            named |= ses_equal(&stored->nodes[k], &map->nodes[d->members[i]].row.node_id,
+                               sizeof stored->nodes[k]);
+        }
+        cnt += named;
+    }
+    return cnt >= ses_write_quorum(d->member_cnt);
+}
+
 static void offered(struct deleting *d, const uint8_t *body, size_t len)
 {
     struct ses_reader r;
@@ -79,6 +96,11 @@ static void offered(struct deleting *d, const uint8_t *body, size_t len)
     struct sim *s = d->person->sim;
     SES_ASSERT(ses_response_begin(&r, body, len, &ok, &refusal) == SES_OK && ok &&
                ses_stored_read(&stored, &r) == SES_OK);
+    if (!look_up_members(d, true) || !quorum_of_mine(d, &stored)) {
+        d->at++;
+        offer_later(d);
+        return;
+    }
     oracle_stored(s, sim_msg_at(s, d->msg), &stored);
     sim_receipts_gather(d->person, d->msg);
     d->done_cnt += d->batch_cnt;

@@ -178,6 +178,7 @@ void oracle_stored(struct sim *s, struct sim_msg *m, const struct ses_stored *st
     m->id = stored->id;
     m->expires_ms = ses_segment_expires_ms(&m->ids.segment);
     m->calm = sim_calm(s, 0) && s->storm_until_ms + SIM_MINUTE_MS < m->born_ms;
+    m->old_map = s->people[m->from].map->epoch < s->chain.map->epoch;
     s->oracle.stored_cnt++;
     struct count c;
     count_members(s, s->people[m->from].map, m, &c); /* the sender reckons by his map */
@@ -278,7 +279,8 @@ static void check_msg(struct sim *s, const struct ses_map *map, struct sim_msg *
     byz_receipts(s, m);
     /* of W that hold it no more than those that are down, spoiled or lie may be missing */
     const uint32_t gone = c.members - c.up + c.spoiled;
-    if (!moving(s) && c.holders + gone < 2 * c.members / 3 + 1) {
+    const bool late = m->old_map && !m->spread;
+    if (!moving(s) && !late && c.holders + gone < 2 * c.members / 3 + 1) {
         sim_broken(s, "D3", "message %u is held by %u of %u members, %u are down, spoiled or lie",
                    m->number, c.holders, c.members, gone);
     }

@@ -347,8 +347,9 @@ struct sim_msg {
     struct ses_buf head; /* the record's first bytes, to find it on disks */
     uint8_t node_cnt;    /* that were named, by index */
     uint16_t nodes[SES_MEMBERS_MAX];
-    bool spread; /* every member was seen to hold it */
-    bool calm;   /* stored in calm weather: D2 has 10 s */
+    bool spread;  /* every member was seen to hold it */
+    bool calm;    /* stored in calm weather: D2 has 10 s */
+    bool old_map; /* so was the sender's: others may have to get it first */
     bool read;
     bool shown;     /* its receipts were looked at */
     bool statement; /* it is a delete statement: nobody reads it */
