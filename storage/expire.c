@@ -85,8 +85,8 @@ static void expire_indexes(struct ses_store *store, uint64_t now_ms)
         for (int64_t *day = &store->expired_day[class]; *day < last; (*day)++) {
             const struct unlink_task t = {
                 .has_index = true, .ttl_class = class, .day = (uint32_t)(*day + 1)};
-            if (!push(store, &t)) {
-                return;
+            if (store->task_cnt >= SES_TASKS_MAX || !push(store, &t)) {
+                return; /* the others at the next call */
             }
         }
     }
