@@ -389,7 +389,8 @@ void oracle_end(struct sim *s)
         if (c.up + c.liars < c.members) {
             sim_broken(s, "A1", "%u of %u members of a swarm are down at the end", c.members - c.up,
                        c.members);
-        } else if (c.lacking_up > 0 && c.spoiled == 0 && !moving(s)) {
+        } else if (c.lacking_up > 0 && c.spoiled == 0 && !moving(s) &&
+                   !oracle_withheld_till_now(s, &s->nodes[c.lacks], m)) {
             sim_broken(s, "D2", "message %u did not reach node %u within an epoch", m->number,
                        c.lacks);
         } else if (!m->read && !m->deleted && !m->statement && c.spoiled == 0 && !moving(s)) {

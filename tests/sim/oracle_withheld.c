@@ -99,27 +99,39 @@ static bool is_drawn(const struct sim_draw *d, const struct ses_hash *id)
 }
 
 /* ---- an excuse ---- */
-static bool draws(const struct sim *s, const struct sim_node *node, const struct sim_msg *m)
+static bool draws(const struct sim *s, const struct sim_node *node, const struct sim_msg *m,
+                  uint64_t epoch)
 {
     bool found = false;
     for (const struct sim_draw *d = s->oracle.draws; d != NULL; d = d->next) {
-        found |= d->node == node->index && d->epoch == epoch_now(s) &&
-                 (!d->known || is_drawn(d, &m->ids.id));
+        found |=
+            d->node == node->index && d->epoch == epoch && (!d->known || is_drawn(d, &m->ids.id));
     }
     return found;
 }
 
 /* Or it draws a statement, without which nothing is there of what it deletes. */
-bool oracle_withheld(struct sim *s, const struct sim_node *node, const struct sim_msg *m)
+static bool withheld_in(struct sim *s, const struct sim_node *node, const struct sim_msg *m,
+                        uint64_t epoch)
 {
     uint32_t at = 0;
-    bool found = draws(s, node, m);
+    bool found = draws(s, node, m, epoch);
     const struct sim_msg *statement = oracle_deleted_by(s, &m->ids.id, &at);
     while (statement != NULL && !found) {
-        found = draws(s, node, statement);
+        found = draws(s, node, statement, epoch);
         statement = oracle_deleted_by(s, &m->ids.id, &at);
     }
     return found;
+}
+
+bool oracle_withheld(struct sim *s, const struct sim_node *node, const struct sim_msg *m)
+{
+    return withheld_in(s, node, m, epoch_now(s));
+}
+
+bool oracle_withheld_till_now(struct sim *s, const struct sim_node *node, const struct sim_msg *m)
+{
+    return oracle_withheld(s, node, m) || withheld_in(s, node, m, epoch_now(s) - 1);
 }
 
 /* ---- nothing to hand out ---- */

@@ -433,6 +433,8 @@ bool oracle_undisturbed(const struct sim *s, uint64_t epoch);
 uint64_t oracle_lost_ms(const struct sim_node *node);
 /* The others may not give it to the node yet (oracle_withheld.c). */
 bool oracle_withheld(struct sim *s, const struct sim_node *node, const struct sim_msg *m);
+/* Or not before this epoch began: what is hours old is compared every few minutes only. */
+bool oracle_withheld_till_now(struct sim *s, const struct sim_node *node, const struct sim_msg *m);
 /* Finds out what the running audit of a node draws; known some milliseconds later. */
 void oracle_draw(struct sim *s, const struct sim_node *node);
 void oracle_draws_free(struct sim *s);
