@@ -30,7 +30,9 @@ static bool change_commitment(struct byz *b, struct ses_tx_commitment *c)
     return false;
 }
 
-/* A sibling, a sum, a length: whatever stands there. */
+/* A sibling, a sum, a length: whatever stands there, but for the number of segments, of which a
+ * proof holds no more than it shows: where the last ones are closed, another number is as true. */
+#define PROOF_HEAD 2u
 static void forge(struct byz *b, struct ses_tx_response *m, struct ses_buf *proof)
 {
     if (m->proof_len == 0) {
@@ -41,7 +43,7 @@ static void forge(struct byz *b, struct ses_tx_response *m, struct ses_buf *proo
     if (payload && dice_chance(&b->dice, 500)) {
         m->openings[0].payload_root.bytes[0] ^= 1u;
     } else {
-        proof->bytes[dice_below(&b->dice, proof->len)] ^= 1u;
+        proof->bytes[dice_between(&b->dice, PROOF_HEAD, proof->len - 1)] ^= 1u;
     }
     m->proof = proof->bytes;
 }
