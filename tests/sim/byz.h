@@ -13,7 +13,7 @@
 #include "tests/sim/sim.h"
 
 #define BYZ_LIES(X)                                                                                \
-    X(OTHER_ROOT, "commits to another root than it answers with")                                  \
+    X(OTHER_ROOT, "commits to another root than it answers with, or to both")                      \
     X(EMPTY_ROOT, "commits to nothing")                                                            \
     X(NO_OPENINGS, "opens nothing of what it committed to")                                        \
     X(FALSE_OPENINGS, "opens with forged proofs")                                                  \

@@ -63,6 +63,17 @@ static bool change_response(struct byz *b, struct ses_tx_response *m, struct ses
     return accuses || byz_does(b, BYZ_NO_OPENINGS) || byz_does(b, BYZ_FALSE_OPENINGS);
 }
 
+/* Two roots for one epoch, of which a block may hold one. */
+static void submit_first(const struct byz *b, const struct ses_buf *honest)
+{
+    struct sim *s = b->node->sim;
+    struct ses_note note = {{0}};
+    struct ses_hash id;
+    const enum ses_err err =
+        ses_vm_submit(s->chain.machines[0].vm, honest->bytes, honest->len, &id, &note);
+    sim_tell(s, "node %u commits twice: %s", b->node->index, ses_err_name(err));
+}
+
 void byz_submit(struct sim_node *node, struct ses_buf *bytes)
 {
     struct byz *b = node->byz;
@@ -80,6 +91,9 @@ void byz_submit(struct sim_node *node, struct ses_buf *bytes)
     }
     if (changed) {
         sim_see(node->sim, SEEN_LIE_CHAIN);
+        if (tx->type == SES_TX_COMMITMENT && dice_chance(&b->dice, 500)) {
+            submit_first(b, bytes);
+        }
         sign(b, tx, &out);
         ses_buf_free(bytes);
         *bytes = out;

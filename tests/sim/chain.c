@@ -157,12 +157,12 @@ static void look_for_moves(struct sim *s, uint64_t epoch)
     c->map = map;
 }
 
-/* The follower takes over what it lacks. */
-static void follow(struct sim *s)
+/* The other machine takes over what it lacks. */
+static void follow(struct sim *s, uint32_t leader)
 {
     struct ses_vm_head to, at;
-    struct ses_vm *from = s->chain.machines[0].vm;
-    struct ses_vm *vm = s->chain.machines[1].vm;
+    struct ses_vm *from = s->chain.machines[leader].vm;
+    struct ses_vm *vm = s->chain.machines[1 - leader].vm;
     ses_vm_head(from, &to);
     ses_vm_head(vm, &at);
     while (at.height < to.height && !s->verdict.failed) {
@@ -176,7 +176,7 @@ static void follow(struct sim *s)
         err = err != SES_OK ? err : ses_vm_accept(vm, &parsed);
         ses_buf_free(&bytes);
         if (err != SES_OK) {
-            sim_broken(s, "B2", "block %" PRIu64 " is refused by the second machine: %s: %s",
+            sim_broken(s, "B2", "block %" PRIu64 " is refused by the other machine: %s: %s",
                        at.height + 1, ses_err_text(err), note.text);
         }
         ses_vm_head(vm, &at);
@@ -186,18 +186,21 @@ static void follow(struct sim *s)
     }
 }
 
-static void produce(struct sim *s)
+static void produce(struct sim *s, uint32_t leader)
 {
     uint64_t next_ms;
     struct ses_hash id;
     struct ses_vm_head head;
-    struct ses_vm *vm = s->chain.machines[0].vm;
+    struct ses_vm *vm = s->chain.machines[leader].vm;
     if (!ses_vm_wants_block(vm, &next_ms) || ses_vm_build(vm, &id) != SES_OK) {
         return;
     }
     if (ses_vm_accept(vm, &id) != SES_OK) {
         sim_broken(s, "B2", "the chain does not accept its own block");
         return;
+    }
+    if (leader == 1) {
+        sim_see(s, SEEN_EMPTY_BLOCK);
     }
     ses_vm_head(vm, &head);
     sim_tell(s, "block %" PRIu64 " epoch %" PRIu64 " root %08x", head.height, head.epoch,
@@ -208,11 +211,17 @@ static void produce(struct sim *s)
 static void tick(void *cookie)
 {
     struct sim *s = cookie;
-    if (s->now_ms >= s->chain.stalled_until_ms) {
-        produce(s);
+    const bool lags = s->now_ms < s->chain.lag_until_ms;
+    /* all transactions go to the first machine: the second one's blocks are empty */
+    const uint32_t leader = s->now_ms < s->chain.empty_until_ms && !lags ? 1 : 0;
+    if (leader == 1) {
+        follow(s, 0); /* it may have lagged until now */
     }
-    if (s->now_ms >= s->chain.lag_until_ms) {
-        follow(s);
+    if (s->now_ms >= s->chain.stalled_until_ms) {
+        produce(s, leader);
+    }
+    if (!lags) {
+        follow(s, leader);
     }
     if (!s->ending && !s->verdict.failed) {
         sim_after(s, s->chain.params.params.block_seconds * 1000, tick, s);

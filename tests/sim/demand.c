@@ -261,7 +261,8 @@ static bool pending_of(const struct sim *s, uint32_t node, const struct sim_pers
         const struct sim_demand *d = &s->oracle.demands[i];
         const bool same = d->node == node || sim_msg_at((struct sim *)s, d->msg)->from == p->index;
         if (same && !d->over && d->owed_epoch == 0 &&
-            (d->made_ms + SIM_MINUTE_MS > s->now_ms || s->chain.stalled_until_ms > d->made_ms)) {
+            (d->made_ms + SIM_MINUTE_MS > s->now_ms || s->chain.stalled_until_ms > d->made_ms ||
+             s->chain.empty_until_ms > d->made_ms)) {
             return true;
         }
     }

@@ -362,6 +362,9 @@ static void chain_fault(struct sim *s, const struct fault *f)
     case FAULT_CHAIN_STALL:
         s->chain.stalled_until_ms = until_ms;
         break;
+    case FAULT_CHAIN_EMPTY:
+        s->chain.empty_until_ms = until_ms;
+        break;
     case FAULT_CHAIN_LAG:
         s->chain.lag_until_ms = until_ms;
         break;
@@ -484,6 +487,7 @@ void fault_begin(struct sim *s, struct fault *f)
         flood(s, f, &d);
         break;
     case FAULT_CHAIN_STALL:
+    case FAULT_CHAIN_EMPTY:
     case FAULT_CHAIN_LAG:
     case FAULT_CHAIN_CUT:
     case FAULT_CHAIN_RESTART:

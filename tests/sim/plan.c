@@ -149,6 +149,21 @@ static void plan_loss(struct sim *s, uint64_t hours)
     }
 }
 
+/* Rare, and from dice of its own: an epoch that nobody can report to. */
+static void plan_empty(struct sim *s, uint64_t hours)
+{
+    struct dice d;
+    dice_init(&d, s->seed, "empty", 0);
+    if (!dice_chance(&d, 200)) {
+        return;
+    }
+    const struct fault f = {.kind = FAULT_CHAIN_EMPTY,
+                            .at_ms = dice_below(&d, hours * SIM_HOUR_MS),
+                            .for_ms = dice_between(&d, 10, 150) * SIM_MINUTE_MS,
+                            .seed = dice_u64(&d)};
+    add(&s->plan, &f);
+}
+
 /* No more disks are spoiled than a quorum bears. */
 static void plan_spoilers(struct sim *s, uint64_t hours)
 {
@@ -225,6 +240,7 @@ void plan_make(struct sim *s)
     if (hours > 0) {
         plan_spoilers(s, hours);
         plan_churn(s, hours);
+        plan_empty(s, hours);
     }
     if (s->plan.cnt > 0) {
         qsort(s->plan.faults, s->plan.cnt, sizeof *s->plan.faults, by_time);

@@ -62,6 +62,7 @@ extern bool sim_mldsa; /* every signature is a real one */
     X(SPLIT, "splits")                                                                             \
     X(MERGE, "merges")                                                                             \
     X(PERSON_CRASH, "crashes of people")                                                           \
+    X(EMPTY_BLOCK, "empty blocks")                                                                 \
     X(LIE_PAGE, "lies to readers")                                                                 \
     X(LIE_SYNC, "to members")                                                                      \
     X(LIE_BULK, "in bulk")                                                                         \
@@ -220,6 +221,7 @@ struct sim_chain {
     struct ses_clock clocks[2];
     struct sim_vm machines[2]; /* producer, follower */
     uint64_t stalled_until_ms;
+    uint64_t empty_until_ms;
     uint64_t lag_until_ms;     /* of the follower */
     uint64_t trouble_until_ms; /* of any kind */
     uint64_t cut_until_ms[SIM_HOSTS_MAX];
@@ -497,6 +499,7 @@ bool oracle_demanded(const struct sim *s, uint32_t node, uint64_t epoch);
     X(MISDIRECT, "a write goes to another place")                                                  \
     X(WIPE, "a node loses its disk")                                                               \
     X(CHAIN_STALL, "no block for a while")                                                         \
+    X(CHAIN_EMPTY, "blocks without transactions")                                                  \
     X(CHAIN_LAG, "one machine of the chain falls behind")                                          \
     X(CHAIN_CUT, "a host does not reach the chain")                                                \
     X(CHAIN_RESTART, "a machine of the chain restarts")                                            \
