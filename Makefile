@@ -72,9 +72,9 @@ sim: all ## the whole network in one process: SEED=1 SEEDS=1 HOURS=4 NODES=0 TRA
 sim-long: all ## 1,000 seeds of 24 virtual hours
 	@$(SIM) --seed $(or $(SEED),1) --seeds $(or $(SEEDS),1000) --hours 24
 
-sim-mutants: all ## our own code with one mistake switched on, until the simulator notices: MUTANTS=all SEEDS=40
+sim-mutants: all ## our own code with one mistake switched on, until the simulator notices: MUTANTS=all SEEDS=80
 	@$(BUILD)/tests/sim/sim_mutants --jobs $(shell nproc) --mutants $(or $(MUTANTS),all) \
-	  --seeds $(or $(SEEDS),40) --hours 3
+	  --seeds $(or $(SEEDS),80) --hours 3
 
 lint: all ## tidy, cppcheck, clang-tidy
 	@tools/bootstrap --lint
