@@ -5,6 +5,7 @@
 
 #define HEALS_MAX 4096u
 #define HEALS_BUSY_MAX 4u
+#define REFUSED_TURNS 60u   /* five minutes: there may be space again */
 #define HEALS_TURN_MAX 128u /* steps of one turn: members have others to answer, too */
 #define PAGE_LEAVES 4096u
 
@@ -60,11 +61,12 @@ static void on_fetched(void *cookie, const struct sync_result *result)
 {
     struct heal *heal = cookie;
     struct ses_daemon *d = heal->d;
-    const bool healed = result->err == SES_OK && result->undelivered == 0;
+    const bool healed = result->err == SES_OK && result->undelivered == 0 && result->refused == 0;
     d->stats.healed += healed ? 1 : 0;
     if (healed) {
         ses_logf(d->p.log, SES_LOG_INFO, MODULE, "a damaged record was fetched again");
     }
+    heal->turn += result->refused > 0 ? REFUSED_TURNS : 0;
     rest(heal, healed);
 }
 

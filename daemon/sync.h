@@ -61,6 +61,7 @@ struct sync_result {
     bool partial;  /* the other side lacks something itself, by its own word */
     bool covers;   /* the other side lacks nothing that is here */
     uint32_t fetched, undelivered, offered;
+    uint32_t refused; /* came, and were not stored: no space, say */
 };
 typedef void sync_done_fn(void *cookie, const struct sync_result *result);
 

@@ -327,6 +327,7 @@ static void on_taken(void *cookie, struct intake *in)
     for (uint16_t i = 0; i < in->cnt; i++) {
         const enum ses_err err = in->items[i].err;
         fetched += err == SES_OK && !in->items[i].existed ? 1 : 0;
+        run->result.refused += err != SES_OK ? 1 : 0;
         run->lied |= is_breach(err) || err == SES_ERR_UNAUTHORISED || err == SES_ERR_SIGNATURE;
     }
     run->result.fetched += fetched;
