@@ -262,6 +262,21 @@ static bool moving(const struct sim *s)
     return s->moved_ms > 0 && s->now_ms - s->moved_ms < CATCH_UP_MS;
 }
 
+/* Members that lost it and are not given it yet, because their audit draws it. */
+static uint32_t withheld_cnt(struct sim *s, const struct ses_map *map, const struct sim_msg *m)
+{
+    uint32_t cnt = 0;
+    for (uint32_t i = 0; i < s->node_cnt; i++) {
+        bool active = false;
+        const struct sim_node *node = &s->nodes[i];
+        const uint32_t swarm = swarm_of_node(map, node, &active);
+        cnt += active && swarm == ses_swarm_of(&m->ids.digest, map->num_swarms) &&
+               node->byz == NULL && sim_node_up(node) && !spoiled(node, m) && !holds(node, m) &&
+               oracle_withheld(s, node, m);
+    }
+    return cnt;
+}
+
 static void check_msg(struct sim *s, const struct ses_map *map, struct sim_msg *m)
 {
     struct count c;
@@ -280,7 +295,9 @@ static void check_msg(struct sim *s, const struct ses_map *map, struct sim_msg *
     /* of W that hold it no more than those that are down, spoiled or lie may be missing */
     const uint32_t gone = c.members - c.up + c.spoiled;
     const bool late = m->old_map && !m->spread;
-    if (!moving(s) && !late && c.holders + gone < 2 * c.members / 3 + 1) {
+    const uint32_t want = 2 * c.members / 3 + 1;
+    if (!moving(s) && !late && c.holders + gone < want &&
+        c.holders + gone + withheld_cnt(s, map, m) < want) {
         sim_broken(s, "D3", "message %u is held by %u of %u members, %u are down, spoiled or lie",
                    m->number, c.holders, c.members, gone);
     }
