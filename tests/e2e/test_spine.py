@@ -3,8 +3,8 @@
 
 Usage: test_spine.py BIN
 """
+import glob
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -259,14 +259,14 @@ class Spine:
         for offset in (-600_000, 600_000):
             got = self.net.raw(node, "put", self.bob, 1000, offset)
             assert got["status"] == "clock" and got["time_ms"] > 0, got
-        fake = shutil.which("faketime")
-        if fake is None:
-            raise Skip("faketime is not installed")
+        library = glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
+        if not library:
+            raise Skip("libfaketime is not installed")
         # A sanitizer's runtime must not insist on being the first library.
-        env = dict(self.net.env, ASAN_OPTIONS="verify_asan_link_order=0")
+        env = dict(self.net.env, ASAN_OPTIONS="verify_asan_link_order=0", LD_PRELOAD=library[0],
+                   FAKETIME="+10m")
         with refused(4, "clock"):
-            self.net.session("send", self.bob, "late", *self.net.profile("alice"), env=env,
-                             prefix=[fake, "-f", "+10m"])
+            self.net.session("send", self.bob, "late", *self.net.profile("alice"), env=env)
 
     def no_stamp(self):
         node = self.net.members(self.bob)[0]

@@ -8,6 +8,7 @@ then those of all; SES_CYCLES sets how often each (2). A node whose disk is full
 serving; killed and started then, it runs or says what is missing. Stores go on over the other nodes;
 when there is room again, everything does. Afterwards all that tests/faults/world.py judges.
 """
+import errno
 import os
 import subprocess
 import sys
@@ -33,19 +34,14 @@ def move(world, node, disk):
 
 
 def fill(disk):
-    with open(disk / "filler", "wb") as f:
+    """To the last byte, while nodes write too: any step may be the one that finds no room."""
+    for name, size in ("filler", 1 << 20), ("filler2", 4096):
         try:
-            while True:
-                f.write(bytes(1 << 20))
-                f.flush()
-        except OSError:
-            pass
-    try:  # the rest, by bytes
-        with open(disk / "filler2", "wb", buffering=0) as f:
-            while True:
-                f.write(bytes(4096))
-    except OSError:
-        pass
+            with open(disk / name, "wb", buffering=0) as f:
+                while True:
+                    f.write(bytes(size))
+        except OSError as error:
+            assert error.errno == errno.ENOSPC, error
 
 
 def empty(disk):
