@@ -287,6 +287,7 @@ static const struct ses_config_key up_keys[] = {
     {"nodes", "12", "number of service nodes, each with an owner of its own", false},
     {"epoch-seconds", "8", "length of an epoch; the network is usable in the third", false},
     {"swarm-target", "5", "members that a swarm aims at", false},
+    {"capacity", "10737418240", "bytes of disk that each node offers", false},
     {"first-address", NULL,
      "IPv4 address of the chain, nodes have the next (default: 127.0.0.1 for all)", false},
     {"params", NULL,

@@ -70,6 +70,8 @@ enum ses_err devnet_params(struct cli *cli, json_t **out)
 {
     unsigned long long epoch_s = 0;
     unsigned long long target = 0;
+    unsigned long long capacity = 0; /* the nodes take it as it was given */
+    SES_TRY(ses_config_u64(cli->config, "capacity", 1u << 20, 1ull << 60, &capacity, &cli->note));
     SES_TRY(ses_config_u64(cli->config, "epoch-seconds", 6, 86400, &epoch_s, &cli->note));
     SES_TRY(ses_config_u64(cli->config, "swarm-target", 1, 32, &target, &cli->note));
     const unsigned long long settle = epoch_s / 6 > 0 ? epoch_s / 6 : 1;

@@ -115,7 +115,7 @@ enum ses_err devnet_node_init(struct cli *cli, const struct devnet *net, uint32_
                     "--chain",         (char *)(uintptr_t)net->chain_url,
                     "--listen",        listen,
                     "--rpc-listen",    rpc,
-                    "--capacity",      "10737418240",
+                    "--capacity",      (char *)(uintptr_t)ses_config_get(cli->config, "capacity"),
                     "--no-passphrase", NULL};
     return devnet_run(cli, log, argv);
 }
