@@ -54,7 +54,10 @@
     X(DEMAND_NOT_OWED, "the chain takes demands and forgets them")                                 \
     X(DEMAND_NOT_ANSWERED, "a node opens what is drawn, not what is demanded")                     \
     X(DEMAND_NOT_JUDGED, "the chain does not punish a demand without an answer")                   \
-    X(ROT_NOT_SEEN, "the scrub reads and does not look at what it has read")
+    X(ROT_NOT_SEEN, "the scrub reads and does not look at what it has read")                       \
+    X(ANSWER_KEPT, "what a member was answered stays in memory")                                   \
+    X(CACHE_WITHOUT_LIMIT, "SQLite's page caches have no limit")                                   \
+    X(DEBT_LEFT, "a record that every member has is forgotten, and not freed")
 enum ses_mutant {
     SES_MUTANT_NONE = 0,
 #define SES_X(name, text) SES_MUTANT_##name,

@@ -113,7 +113,9 @@ void ses_debt_release(struct debt *debt)
         !debt->loading) {
         drop_bytes(debt);
         ses_free(debt->vouchers);
-        ses_free(debt);
+        if (!SES_MUTANT(DEBT_LEFT)) {
+            ses_free(debt);
+        }
     }
 }
 

@@ -148,7 +148,9 @@ static void gathered(struct serve *s)
         ses_call_reply(s->call, out.bytes, out.len);
         serve_end(s);
     }
-    ses_buf_free(&out);
+    if (!SES_MUTANT(ANSWER_KEPT)) {
+        ses_buf_free(&out);
+    }
 }
 
 static void on_record(void *cookie, enum ses_err err, const struct ses_record_copy *copy)

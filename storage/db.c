@@ -59,8 +59,11 @@ enum ses_err ses_db_open(sqlite3 **out, const struct ses_disk *disk, const char 
         /* exclusive before WAL: the WAL's index stays in this process's memory */
         err = ses_db_exec(db, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA page_size = 4096;"
                               "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;"
-                              "PRAGMA cache_size = -256; PRAGMA journal_mode = WAL;"
-                              "PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;");
+                              "PRAGMA journal_mode = WAL; PRAGMA trusted_schema = OFF;"
+                              "PRAGMA temp_store = MEMORY;");
+    }
+    if (err == SES_OK && !SES_MUTANT(CACHE_WITHOUT_LIMIT)) {
+        err = ses_db_exec(db, "PRAGMA cache_size = -256");
     }
     if (err == SES_OK) { /* what must be durable may also hold secrets that are to be erased */
         err = ses_db_exec(db, synchronous_full

@@ -2,7 +2,7 @@
  * of them. What both accept must give the same root (B2). */
 #include <jansson.h>
 
-#include "tests/sim/sim.h"
+#include "tests/sim/memory.h"
 
 #define FEE 1000000u
 #define STAKE 100000000000ull
@@ -359,6 +359,7 @@ static void head_answer(void *cookie)
                                        .height = head.height,
                                        .timestamp = head.timestamp,
                                        .epoch = head.epoch};
+    SIM_AS(sim_owner_of(s, a->host));
     a->on_head(a->cookie, reachable(a), &out, &note);
     ses_free(a);
 }
@@ -389,6 +390,7 @@ static void registry_answer(void *cookie)
                                    .rows = rows.list,
                                    .row_cnt = rows.cnt};
     sim_mark(s, 6, a->host, epoch.epoch << 32 | rows.cnt);
+    SIM_AS(sim_owner_of(s, a->host));
     a->on_registry(a->cookie, reachable(a), &r, &note);
     ses_free(r.rows);
     sim_after(s, 100, map_taken, a);
@@ -396,6 +398,7 @@ static void registry_answer(void *cookie)
 
 static struct ask *ask_new(void *ctx, void *cookie)
 {
+    SIM_AS(SIM_WORLD);
     const struct face *face = ctx;
     struct ask *a = ses_alloc(1, sizeof *a);
     SES_ASSERT(a != NULL);
@@ -483,6 +486,7 @@ static void standing_answer(void *cookie)
     SES_ASSERT(out != NULL);
     ses_note_set(&note, "cut off, or not known");
     const enum ses_err err = standing_of(a, out);
+    SIM_AS(sim_owner_of(a->sim, a->host));
     a->on_standing(a->cookie, err, out, &note);
     ses_free(out);
     ses_free(a);
@@ -501,6 +505,7 @@ static void submit_answer(void *cookie)
         err = ses_vm_submit(a->sim->chain.machines[0].vm, a->tx.bytes, a->tx.len, &id, &note);
     }
     sim_mark(a->sim, 7, a->host, (uint64_t)err << 32 | a->tx.len);
+    SIM_AS(sim_owner_of(a->sim, a->host));
     a->on_submit(a->cookie, err, &note);
     ses_buf_free(&a->tx);
     ses_free(a);
@@ -520,6 +525,7 @@ static enum ses_err face_standing(void *ctx, const struct ses_node_id *node_id, 
 static enum ses_err face_submit(void *ctx, const uint8_t *tx, size_t len, ses_chain_submit_fn *done,
                                 void *cookie)
 {
+    SIM_AS(SIM_WORLD);
     struct ask *a = ask_new(ctx, cookie);
     a->on_submit = done;
     SES_ASSERT(ses_buf_append(&a->tx, tx, len) == SES_OK);

@@ -2,7 +2,7 @@
  * see, and what would be left if the power went now. A write changes the first and remembers where;
  * a sync copies these places to the second. At a loss of power each 512-byte sector that was
  * written since comes out old, new or torn. Logs and SQLite's files stand on the same disk. */
-#include "tests/sim/sim.h"
+#include "tests/sim/memory.h"
 
 #define SECTOR 512u
 #define PATH_MAX_CHARS 64u
@@ -191,6 +191,7 @@ static void drop_cache(struct sim_inode *i)
 enum ses_err sim_disk_open(struct sim_disk *disk, const char *path, bool create,
                            struct sim_inode **out)
 {
+    SIM_AS(SIM_WORLD);
     *out = find(disk, path);
     if (*out == NULL) {
         SES_REQUIRE(create, SES_ERR_NOT_FOUND);
@@ -211,6 +212,7 @@ enum ses_err sim_disk_open(struct sim_disk *disk, const char *path, bool create,
 
 void sim_disk_close(struct sim_inode *inode)
 {
+    SIM_AS(SIM_WORLD);
     SES_ASSERT(inode->open_cnt > 0);
     inode->open_cnt--;
     sweep(inode->disk);
@@ -253,6 +255,7 @@ static void go_astray(struct sim_inode *inode, uint64_t offset, const void *byte
 
 enum ses_err sim_disk_write(struct sim_inode *inode, uint64_t offset, const void *bytes, size_t len)
 {
+    SIM_AS(SIM_WORLD);
     struct sim_disk *disk = inode->disk;
     const bool on = alive(disk);
     const uint64_t grown = offset + len > inode->now.len ? offset + len - inode->now.len : 0;
@@ -281,6 +284,7 @@ enum ses_err sim_disk_write(struct sim_inode *inode, uint64_t offset, const void
 
 enum ses_err sim_disk_truncate(struct sim_inode *inode, uint64_t len)
 {
+    SIM_AS(SIM_WORLD);
     struct sim_disk *disk = inode->disk;
     SES_REQUIRE(alive(disk), SES_ERR_IO);
     if (len < inode->now.len) {
@@ -301,6 +305,7 @@ static enum ses_err fail_sync(struct sim_inode *inode)
 
 enum ses_err sim_disk_sync(struct sim_inode *inode)
 {
+    SIM_AS(SIM_WORLD);
     struct sim_disk *disk = inode->disk;
     SES_REQUIRE(alive(disk), SES_ERR_IO);
     if (disk->limits.fail_syncs > 0) {
@@ -324,6 +329,7 @@ bool sim_disk_exists(const struct sim_disk *disk, const char *path)
 
 enum ses_err sim_disk_unlink(struct sim_disk *disk, const char *path)
 {
+    SIM_AS(SIM_WORLD);
     SES_REQUIRE(alive(disk), SES_ERR_IO);
     struct sim_inode *i = find(disk, path);
     if (i != NULL) {
@@ -413,6 +419,7 @@ static bool is_in(const char *path, const char *dir)
 
 static enum ses_err door_sync_dir(void *ctx, const char *path)
 {
+    SIM_AS(SIM_WORLD);
     struct sim_disk *disk = ctx;
     SES_REQUIRE(alive(disk), SES_ERR_IO);
     for (struct sim_inode *i = disk->first; i != NULL; i = i->next) {

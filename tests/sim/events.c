@@ -1,5 +1,5 @@
 /* Virtual time: a heap of events, by (time, order of being asked for). */
-#include "tests/sim/sim.h"
+#include "tests/sim/memory.h"
 
 #define BURST_MAX 400000u /* events in one millisecond: somebody runs in circles */
 
@@ -9,6 +9,7 @@ struct ses_timer {
     void (*fire)(void *cookie);
     void *cookie;
     uint64_t after_run_ms;
+    uint32_t owner; /* memory.h */
 };
 
 static bool before(const struct event *a, const struct event *b)
@@ -76,6 +77,7 @@ static void put_in(struct sim *s, struct ses_timer *t, uint64_t delay_ms)
 struct ses_timer *sim_after(struct sim *s, uint64_t delay_ms, void (*fire)(void *cookie),
                             void *cookie)
 {
+    SIM_AS(SIM_WORLD);
     struct ses_timer *t = ses_alloc(1, sizeof *t);
     SES_ASSERT(t != NULL);
     t->fire = fire;
@@ -92,6 +94,12 @@ void sim_cancel(struct sim *s, struct ses_timer *timer)
     }
 }
 
+static void call(const struct ses_timer *t, void (*what)(void *cookie))
+{
+    SIM_AS(t->owner);
+    what(t->cookie);
+}
+
 static void step(struct sim *s)
 {
     const uint64_t at_ms = s->events.heap[0].at_ms;
@@ -100,12 +108,12 @@ static void step(struct sim *s)
     s->events.burst = at_ms == s->now_ms ? s->events.burst + 1 : 0;
     s->now_ms = at_ms;
     if (t->run != NULL) {
-        t->run(t->cookie);
+        call(t, t->run);
         t->run = NULL;
         put_in(s, t, t->after_run_ms);
         return;
     }
-    t->fire(t->cookie);
+    call(t, t->fire);
     ses_free(t);
 }
 
@@ -144,7 +152,9 @@ static uint64_t loop_clock(void *ctx)
 static enum ses_err loop_timer(void *ctx, struct ses_timer **out, uint64_t delay_ms,
                                void (*fire)(void *cookie), void *cookie)
 {
-    *out = sim_after(((struct sim_node *)ctx)->sim, delay_ms, fire, cookie);
+    const struct sim_node *node = ctx;
+    *out = sim_after(node->sim, delay_ms, fire, cookie);
+    (*out)->owner = sim_owner_of(node->sim, node->index);
     return SES_OK;
 }
 
@@ -157,6 +167,7 @@ static void loop_stop(void *ctx, struct ses_timer *timer)
 static enum ses_err loop_work(void *ctx, void (*run)(void *cookie), void (*done)(void *cookie),
                               void *cookie)
 {
+    SIM_AS(SIM_WORLD);
     struct sim_node *node = ctx;
     const uint64_t slow = node->slow_ms;
     struct ses_timer *t = ses_alloc(1, sizeof *t);
@@ -164,6 +175,7 @@ static enum ses_err loop_work(void *ctx, void (*run)(void *cookie), void (*done)
     t->run = run;
     t->fire = done;
     t->cookie = cookie;
+    t->owner = sim_owner_of(node->sim, node->index);
     t->after_run_ms = dice_below(&node->dice, 2 + slow / 2);
     put_in(node->sim, t, dice_below(&node->dice, 2 + slow));
     return SES_OK;

@@ -1,7 +1,7 @@
 /* Flows between hosts: two ends, each with what is on its way to the other. Frames arrive in order
  * or not at all; a connection may die at one end only, and the other learns it when it sends, or
  * when the kernel's keepalive finds out. */
-#include "tests/sim/sim.h"
+#include "tests/sim/memory.h"
 
 #define WINDOW_BYTES (1u << 20)
 #define DIAL_MS 20000u       /* network/limits.h */
@@ -36,6 +36,11 @@ struct parcel {
 static struct sim *sim_of(const struct ses_flow *flow)
 {
     return flow->owner->sim;
+}
+
+static uint32_t owner_of(const struct ses_flow *flow)
+{
+    return sim_owner_of(sim_of(flow), flow->owner->host);
 }
 
 static void flow_unref(struct ses_flow *flow)
@@ -74,6 +79,7 @@ static void flow_closed(void *cookie)
         flow->closed = true;
         sim_mark(sim_of(flow), 4, flow->owner->host, flow->other->owner->host);
         if (flow->attached && flow->events->on_close != NULL) {
+            SIM_AS(owner_of(flow));
             flow->events->on_close(flow->cookie, flow, flow->why);
         }
         if (flow->other->closed) { /* nobody follows the pair's pointers any more */
@@ -141,6 +147,7 @@ static void flow_writable(void *cookie)
 {
     struct ses_flow *flow = cookie;
     if (!flow->closed && !flow->closing && flow->events->on_writable != NULL) {
+        SIM_AS(owner_of(flow));
         flow->events->on_writable(flow->cookie, flow);
     }
     flow_unref(flow);
@@ -162,6 +169,7 @@ static void flow_deliver(void *cookie)
     if (!to->closed && !to->closing && !to->numb && !to->owner->down && to->attached) {
         if (!liar ||
             !byz_swallows(&s->nodes[to->owner->host], to, to->proto, parcel->bytes, parcel->len)) {
+            SIM_AS(owner_of(to));
             to->events->on_frame(to->cookie, to, parcel->bytes, parcel->len);
         }
     } else if ((to->closed || to->closing) && !to->owner->dark && !from->closing) {
@@ -187,6 +195,7 @@ static void flow_break(struct ses_flow *flow)
 
 enum ses_err sim_flow_send_raw(struct ses_flow *flow, const uint8_t *body, size_t len)
 {
+    SIM_AS(SIM_WORLD);
     struct sim *s = sim_of(flow);
     SES_REQUIRE(len <= SES_FRAME_BYTES_MAX, SES_ERR_TOO_LARGE);
     SES_REQUIRE(!flow->closing && !flow->closed, SES_ERR_CLOSED);
@@ -217,6 +226,7 @@ enum ses_err sim_flow_send_raw(struct ses_flow *flow, const uint8_t *body, size_
 
 enum ses_err sim_flow_send(struct ses_flow *flow, const uint8_t *body, size_t len)
 {
+    SIM_AS(SIM_WORLD);
     struct sim *s = sim_of(flow);
     struct ses_buf changed = {0};
     const uint32_t host = flow->owner->host;
@@ -242,11 +252,21 @@ struct ses_flow *sim_flow_to(const struct sim_net *net, uint32_t host, enum ses_
     return flow;
 }
 
+uint32_t sim_flow_cnt(const struct sim_net *net)
+{
+    uint32_t cnt = 0;
+    for (const struct ses_flow *flow = net->flows; flow != NULL; flow = flow->next) {
+        cnt++;
+    }
+    return cnt;
+}
+
 /* ---- opening ---- */
 static void flow_opened(void *cookie)
 {
     struct ses_flow *flow = cookie;
     if (!flow->closing && !flow->closed && flow->events->on_open != NULL) {
+        SIM_AS(owner_of(flow));
         flow->events->on_open(flow->cookie, flow);
     }
     flow_unref(flow);
@@ -260,6 +280,7 @@ static enum ses_err admit(struct ses_flow *flow)
     SES_REQUIRE(!flow->closing && !owner->down && accept != NULL, SES_ERR_UNREACHABLE);
     sim_net_peer(&flow->peer, flow->other->owner, owner);
     SES_REQUIRE(flow->proto != SES_PROTO_REPLICATE || flow->peer.is_node, SES_ERR_UNAUTHORISED);
+    SIM_AS(owner_of(flow));
     return accept(owner->protos[flow->proto].accept_cookie, flow, &flow->events, &flow->cookie);
 }
 
@@ -301,6 +322,7 @@ enum ses_err sim_flow_open(struct ses_net *base, struct ses_flow **out,
                            const struct ses_identity *login, const struct ses_flow_events *events,
                            void *cookie)
 {
+    SIM_AS(SIM_WORLD);
     struct sim_net *net = (struct sim_net *)(void *)base;
     struct sim *s = net->sim;
     enum ses_err err;

@@ -1,7 +1,7 @@
 /* Requests between hosts. What stands below them in a program is TCP: a lost packet costs time, a
  * cut that lasts a minute kills the connection, and a request may have been served although nobody
  * heard the answer. */
-#include "tests/sim/sim.h"
+#include "tests/sim/memory.h"
 
 #define RTO_MS 200u      /* of TCP: doubles with each loss in a row */
 #define CONNECT_MS 5000u /* network/limits.h */
@@ -93,6 +93,18 @@ static void call_unref(struct ses_call *call)
     }
 }
 
+static void count_call(struct sim_net *net)
+{
+    net->call_cnt++;
+    net->call_cnt_max = net->call_cnt > net->call_cnt_max ? net->call_cnt : net->call_cnt_max;
+}
+
+static void tell(struct ses_call *call, enum ses_err err, size_t len)
+{
+    SIM_AS(sim_owner_of(call->client->sim, call->client->host));
+    call->on_reply(call->cookie, err, len > 0 ? call->body.bytes : NULL, len);
+}
+
 static void call_tell(struct ses_call *call, enum ses_err err)
 {
     struct sim *s = call->client->sim;
@@ -101,6 +113,7 @@ static void call_tell(struct ses_call *call, enum ses_err err)
         return;
     }
     call->told = true;
+    call->client->call_cnt--;
     sim_cancel(s, call->deadline);
     call->deadline = NULL;
     *(call->prev != NULL ? &call->prev->next : &call->client->calls) = call->next;
@@ -108,7 +121,7 @@ static void call_tell(struct ses_call *call, enum ses_err err)
         call->next->prev = call->prev;
     }
     sim_mark(s, 2, (uint64_t)call->client->host << 32 | (uint32_t)err, len);
-    call->on_reply(call->cookie, err, len > 0 ? call->body.bytes : NULL, len);
+    tell(call, err, len);
     call_unref(call);
 }
 
@@ -152,9 +165,11 @@ static void go_back(struct ses_call *call, enum ses_err err, uint64_t delay)
 
 static void call_answer(struct ses_call *call, enum ses_err err, const uint8_t *body, size_t len)
 {
+    SIM_AS(SIM_WORLD);
     struct sim *s = call->server->sim;
     SES_ASSERT(!call->replied);
     call->replied = true;
+    call->server->call_cnt--;
     if (call->told) {
         call_unref(call);
         return;
@@ -173,6 +188,7 @@ static void call_answer(struct ses_call *call, enum ses_err err, const uint8_t *
 
 static void net_call_reply(struct ses_call *call, const uint8_t *body, size_t len)
 {
+    SIM_AS(SIM_WORLD);
     if (call->proto == SES_PROTO_STORE && call->server->host < call->server->sim->node_cnt) {
         oracle_answered(call->server->sim, call->server->host, body, len);
     }
@@ -184,14 +200,22 @@ static void net_call_fail(struct ses_call *call)
     call_answer(call, SES_ERR_PEER, NULL, 0);
 }
 
+static void serve(struct ses_call *call, const struct ses_buf *body)
+{
+    const struct sim_net *server = call->server;
+    SIM_AS(sim_owner_of(server->sim, server->host));
+    count_call(call->server);
+    server->protos[call->proto].fn(server->protos[call->proto].cookie, call, body->bytes,
+                                   body->len);
+}
+
 static void call_arrive(void *cookie)
 {
     struct ses_call *call = cookie;
     struct sim_net *server = call->server;
     struct sim *s = server->sim;
-    ses_serve_fn *fn = server->protos[call->proto].fn;
     sim_mark(s, 3, (uint64_t)call->client->host << 32 | server->host, call->body.len);
-    if (server->down || fn == NULL) {
+    if (server->down || server->protos[call->proto].fn == NULL) {
         go_back(call, SES_ERR_UNREACHABLE,
                 server->dark ? CONNECT_MS : sim_net_delay(s, server->host, call->client->host));
         return;
@@ -202,7 +226,7 @@ static void call_arrive(void *cookie)
     struct ses_buf body = call->body;
     call->body = (struct ses_buf){0};
     sim_net_peer(&call->peer, call->client, server);
-    fn(server->protos[call->proto].cookie, call, body.bytes, body.len);
+    serve(call, &body);
     ses_buf_free(&body);
 }
 
@@ -249,6 +273,7 @@ static void call_go(struct ses_call *call)
 
 static enum ses_err net_request(struct ses_net *base, const struct ses_request *request)
 {
+    SIM_AS(SIM_WORLD);
     struct sim_net *net = (struct sim_net *)(void *)base;
     struct sim *s = net->sim;
     enum ses_err err;
@@ -274,6 +299,7 @@ static enum ses_err net_request(struct ses_net *base, const struct ses_request *
         call->next->prev = call;
     }
     net->calls = call;
+    count_call(net);
     const uint64_t deadline_ms = request->deadline_ms != 0 ? request->deadline_ms : DEADLINE_MS;
     call->deadline = sim_after(s, deadline_ms, call_timeout, call);
     call_go(call);

@@ -2,7 +2,7 @@
  * orderly, killed, or by loss of power, and coming back. A process that is dead at a certain moment
  * goes on for some events here, so that its memory can be taken back; but from that moment nothing
  * leaves it, neither to the network nor to the disk. */
-#include "tests/sim/sim.h"
+#include "tests/sim/memory.h"
 
 #define BLIND_MS 180000u /* it asks the chain again, and fetches what it lacks */
 #define ANEW_MS 30000u   /* an operator who finds a broken disk replaces it */
@@ -33,6 +33,7 @@ static void gone(void *cookie)
     ses_store_free(node->store);
     node->daemon = NULL;
     node->store = NULL;
+    oracle_memory_gone(node);
     node->phase = NODE_DOWN;
     sim_net_down(&node->net, true, node->power);
     sim_disk_after(node->disk, node->power);
@@ -71,6 +72,7 @@ void sim_node_die(struct sim_node *node, enum node_death how, uint64_t down_ms)
         sim_net_down(&node->net, true, node->power);
         sim_disk_off(node->disk);
     }
+    SIM_AS(sim_owner_of(s, node->index));
     ses_daemon_drain(node->daemon, how == DEATH_STOP ? 2000 : 0, on_drained, node);
 }
 
@@ -104,6 +106,7 @@ static enum ses_err open_store(struct sim_node *node, struct ses_note *note)
         .on_fatal = on_fatal,
         .cookie = node,
     };
+    SIM_AS(sim_owner_of(s, node->index));
     return ses_store_open(&node->store, &params, note);
 }
 
@@ -124,6 +127,7 @@ static enum ses_err open_daemon(struct sim_node *node, struct ses_note *note)
         .capacity_bytes = (uint64_t)1 << 40,
         .agent = "sessiond/sim",
     };
+    SIM_AS(sim_owner_of(s, node->index));
     return ses_daemon_new(&node->daemon, &params, note);
 }
 
@@ -132,6 +136,7 @@ static void close_half(void *cookie)
     struct sim_node *node = cookie;
     ses_store_free(node->store);
     node->store = NULL;
+    oracle_memory_gone(node);
     node->phase = NODE_DOWN;
     sim_net_down(&node->net, true, node->power);
     sim_disk_after(node->disk, node->power);
@@ -165,9 +170,13 @@ static void not_started(struct sim_node *node, enum ses_err err, const struct se
     const bool again = node->power || l->fail_syncs > 0 || l->fail_reads > 0 ||
                        l->space_bytes < SIM_DISK_BYTES / 2 || err == SES_ERR_IO;
     sim_tell(s, "node %u does not start: %s: %.80s", node->index, ses_err_name(err), note->text);
+    if (node->store == NULL) {
+        oracle_memory_gone(node);
+    }
     if (again) {
         if (node->store != NULL) {
             node->phase = NODE_DYING;
+            SIM_AS(sim_owner_of(s, node->index));
             ses_store_close(node->store, half_closed, node);
         } else {
             sim_disk_after(node->disk, node->power);

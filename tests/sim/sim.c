@@ -124,6 +124,7 @@ static void check(void *cookie)
         oracle_deletes_check(s);
         oracle_rots_check(s);
         oracle_demands(s);
+        oracle_memory_check(s);
         sim_after(s, CHECK_MS, check, s);
     }
 }
@@ -202,6 +203,9 @@ static void tear_down(struct sim *s)
     }
     sim_net_down(&s->stranger, true, false);
     sim_run_until(s, s->now_ms + 4 * SIM_HOUR_MS); /* what is on its way arrives */
+    if (s->verdict.failed) {
+        return; /* a node left something */
+    }
     SES_ASSERT(s->events.cnt == 0);
     for (uint32_t i = 0; i < s->person_cnt; i++) {
         sim_person_free(&s->people[i]);
@@ -246,6 +250,20 @@ static void copy_plan(struct plan *to, const struct plan *from)
     }
 }
 
+/* A broken world is left to the end of the process. */
+static void end_world(struct sim *s, struct verdict_of_run *out)
+{
+    tear_down(s);
+    if (s->verdict.failed) {
+        const uint64_t hash = out->hash;
+        sum_up(s, out);
+        out->hash = hash;
+    } else {
+        plan_free(&s->plan);
+        ses_free(s);
+    }
+}
+
 void sim_run(struct verdict_of_run *out, const struct sim_setup *setup, struct plan *plan,
              char (*lines)[TRACE_CHARS])
 {
@@ -280,10 +298,8 @@ void sim_run(struct verdict_of_run *out, const struct sim_setup *setup, struct p
     for (uint32_t i = 0; lines != NULL && i < TRACE_LINES; i++) {
         memcpy(lines[i], s->trace.lines[(s->trace.line_cnt + i) % TRACE_LINES], TRACE_CHARS);
     }
-    if (!s->verdict.failed) { /* a broken world is left to the end of the process */
-        tear_down(s);
-        plan_free(&s->plan);
-        ses_free(s);
+    if (!s->verdict.failed) {
+        end_world(s, out);
     }
     current = NULL;
 }

@@ -168,7 +168,8 @@ struct sim_net {
         void *cookie, *accept_cookie;
     } protos[SES_PROTO_CNT];
     struct ses_flow *flows;
-    struct ses_call *calls; /* asked here, not answered */
+    struct ses_call *calls;          /* asked here, not answered */
+    uint32_t call_cnt, call_cnt_max; /* asked here, or being answered here */
 };
 struct lane { /* from one host to another */
     uint64_t cut_until_ms;
@@ -204,6 +205,7 @@ enum ses_err sim_flow_send_raw(struct ses_flow *flow, const uint8_t *body, size_
 /* A flow that `net` dialled to a host; NULL: there is none. */
 struct ses_flow *sim_flow_to(const struct sim_net *net, uint32_t host, enum ses_proto proto);
 void sim_flow_close(struct ses_flow *flow);
+uint32_t sim_flow_cnt(const struct sim_net *net);
 void sim_flows_down(struct sim_net *net, bool dark);
 /* One end dies, the other goes on believing. */
 void sim_flows_half_open(struct sim_net *net, struct dice *dice);
@@ -242,6 +244,9 @@ void sim_chain_register(struct sim *s, uint32_t node);
 void sim_chain_leave(struct sim *s, uint32_t node);
 
 /* ---- node.c: a service node's life ---- */
+struct sim_held { /* by the store, the most of it since the node started (oracle_memory.c) */
+    uint64_t records, segments, views;
+};
 enum node_phase { NODE_ABSENT, NODE_DOWN, NODE_UP, NODE_DYING };
 struct sim_node {
     struct sim *sim;
@@ -274,7 +279,8 @@ struct sim_node {
     uint64_t power_after_ms; /* of its next start the power goes; 0: it does not */
     uint32_t start_cnt;
     uint64_t map_epoch; /* of its daemon, when looked at last */
-    uint64_t late_ms;   /* when it heard of an epoch that had long begun; 0: never */
+    struct sim_held held;
+    uint64_t late_ms; /* when it heard of an epoch that had long begun; 0: never */
 };
 void sim_node_init(struct sim *s, uint32_t index);
 void sim_node_free(struct sim_node *node);
@@ -462,6 +468,11 @@ void oracle_deletes_node(struct sim *s, struct sim_node *node);
 void oracle_delete_page(struct sim *s, uint32_t node, const struct ses_page *page,
                         const struct ses_hash *id);
 void oracle_list(struct sim *s, uint32_t node, const uint8_t *body, size_t len);
+
+/* ---- oracle_memory.c: what a node may have on the heap ---- */
+/* Its daemon and its store are freed. */
+void oracle_memory_gone(struct sim_node *node);
+void oracle_memory_check(struct sim *s);
 
 /* ---- rot.c: records that rot on disk ---- */
 /* The byte at `place` of a log is about to change. */

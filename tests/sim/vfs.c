@@ -4,7 +4,7 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 
-#include "tests/sim/sim.h"
+#include "tests/sim/memory.h"
 
 struct vfs_file {
     sqlite3_file base; /* first */
@@ -246,6 +246,7 @@ void sim_vfs_use(struct sim *s)
                               .xCurrentTimeInt64 = vfs_time64};
     vfs.pAppData = s;
     dice_init(&s->vfs_dice, s->seed, "sqlite", 0);
+    sim_memory_start();
     SES_ASSERT(sqlite3_vfs_register(&vfs, 1) == SQLITE_OK);
     sqlite3_randomness(0, NULL); /* its generator starts from ours, not from the run before */
 }
