@@ -47,8 +47,14 @@ struct totals {
     uint64_t run_cnt, failed_cnt, msgs, stored, delivered, crashes, faults, virtual_ms;
     uint64_t spread_ms_max, epochs, fetches, walks;
     uint64_t deleted, demands, shown, paid;
+    uint64_t memory_bytes_max, memory_percent_max;
     uint64_t seen[SEEN_CNT];
 };
+
+static uint64_t most(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
 
 static void add_up(struct totals *t, const struct verdict_of_run *v)
 {
@@ -70,7 +76,9 @@ static void add_up(struct totals *t, const struct verdict_of_run *v)
         t->seen[i] += v->seen[i];
     }
     t->virtual_ms += v->virtual_ms;
-    t->spread_ms_max = v->spread_ms_max > t->spread_ms_max ? v->spread_ms_max : t->spread_ms_max;
+    t->spread_ms_max = most(t->spread_ms_max, v->spread_ms_max);
+    t->memory_bytes_max = most(t->memory_bytes_max, v->memory_bytes_max);
+    t->memory_percent_max = most(t->memory_percent_max, v->memory_percent_max);
 }
 
 static void take(const struct options *opt, const struct job *job, struct totals *totals)
@@ -261,6 +269,9 @@ int main(int argc, char **argv)
     printf("%s%" PRIu64 " messages deleted; %" PRIu64 " demands on the chain, %" PRIu64
            " shown, %" PRIu64 " paid for\n",
            mark, t.deleted, t.demands, t.shown, t.paid);
+    printf("%sa node had %" PRIu64 " KiB of memory at most, at rest %" PRIu64
+           " %% of what it may\n",
+           mark, t.memory_bytes_max >> 10, t.memory_percent_max);
     tell_seen(&t, mark);
     if (opt.tap) {
         printf("1..%" PRIu64 "\n", t.run_cnt);

@@ -26,6 +26,7 @@ _Static_assert(sizeof(struct head) == 16, "what stands behind it is aligned as m
 
 static struct {
     uint64_t live, peak;
+    struct head largest; /* block since the peak began anew */
     uint64_t sites[SITES];
 } sums[SIM_OWNERS];
 static const void *sites[SITES];
@@ -60,6 +61,9 @@ static void count(const struct head *head)
         sums[head->owner].sites[head->site] += head->bytes;
         if (sums[head->owner].live > sums[head->owner].peak) {
             sums[head->owner].peak = sums[head->owner].live;
+        }
+        if (head->bytes > sums[head->owner].largest.bytes) {
+            sums[head->owner].largest = *head;
         }
     }
 }
@@ -208,12 +212,16 @@ uint64_t sim_memory_sqlite(uint32_t owner)
 
 uint64_t sim_memory_peak(uint32_t owner)
 {
-    const uint64_t peak = sums[owner].peak;
-    sums[owner].peak = sums[owner].live;
-    return peak;
+    return sums[owner].peak;
 }
 
-static uint32_t largest(uint32_t owner, const bool told[SITES])
+void sim_memory_peak_again(uint32_t owner)
+{
+    sums[owner].peak = sums[owner].live;
+    sums[owner].largest = (struct head){0};
+}
+
+static uint32_t most_of(uint32_t owner, const bool told[SITES])
 {
     uint32_t best = SITE_OTHERS;
     for (uint32_t i = 0; i < SITES; i++) {
@@ -224,25 +232,31 @@ static uint32_t largest(uint32_t owner, const bool told[SITES])
     return best;
 }
 
+static size_t tell(char *out, size_t cap, uint64_t bytes, uint32_t site)
+{
+    char place[32] = "elsewhere";
+    if (site == SITE_SQLITE) {
+        memcpy(place, "SQLite", sizeof "SQLite");
+    } else if (site != SITE_OTHERS) { /* of the call, not what follows it */
+        (void)snprintf(place, sizeof place, "0x%tx",
+                       (const char *)sites[site] - __executable_start - 1);
+    }
+    const int len = snprintf(out, cap, "%" PRIu64 " from %s", bytes, place);
+    return len > 0 && (size_t)len < cap ? (size_t)len : 0;
+}
+
 void sim_memory_tell(char *out, size_t cap, uint32_t owner)
 {
     bool told[SITES] = {0};
-    size_t at = 0;
+    const struct head *block = &sums[owner].largest;
+    size_t at = tell(out, cap, block->bytes, block->site);
     for (uint32_t n = 0; n < TOLD_MAX; n++) {
-        const uint32_t i = largest(owner, told);
-        if (sums[owner].sites[i] == 0) {
+        const uint32_t i = most_of(owner, told);
+        if (sums[owner].sites[i] == 0 || cap - at < 3) {
             break;
         }
-        char place[32] = "elsewhere";
-        if (i == SITE_SQLITE) {
-            memcpy(place, "SQLite", sizeof "SQLite");
-        } else if (i != SITE_OTHERS) { /* of the call, not what follows it */
-            (void)snprintf(place, sizeof place, "0x%tx",
-                           (const char *)sites[i] - __executable_start - 1);
-        }
-        const int len = snprintf(out + at, cap - at, "%s%" PRIu64 " from %s", n > 0 ? ", " : "",
-                                 sums[owner].sites[i], place);
+        at += (size_t)snprintf(out + at, cap - at, n > 0 ? ", " : "; all in all ");
         told[i] = true;
-        at += len > 0 && (size_t)len < cap - at ? (size_t)len : 0;
+        at += at < cap ? tell(out + at, cap - at, sums[owner].sites[i], i) : 0;
     }
 }

@@ -32,9 +32,11 @@ void sim_memory_start(void);
 uint64_t sim_memory_live(uint32_t owner);
 /* SQLite's part of it. */
 uint64_t sim_memory_sqlite(uint32_t owner);
-/* The most that it was since this was asked last. */
+/* The most that it was, and the other begins anew. */
 uint64_t sim_memory_peak(uint32_t owner);
-/* Who has asked for the most of it, as "bytes from place" for addr2line. */
+void sim_memory_peak_again(uint32_t owner);
+/* The largest block since then, and who has asked for the most of all that is there: "bytes from
+ * place", for addr2line. */
 void sim_memory_tell(char *out, size_t cap, uint32_t owner);
 
 #endif

@@ -140,12 +140,13 @@ static uint64_t bulk_bytes(const struct bulk *b)
     return bytes;
 }
 
-static uint64_t daemon_bytes(const struct ses_daemon *d, const struct sim_held *held)
+static uint64_t daemon_bytes(const struct sim_node *node)
 {
+    const struct ses_daemon *d = node->daemon;
+    const struct sim_held *held = &node->held;
+    const uint64_t others = sim_flow_cnt(&node->net) + least(d->sync.heal_cnt, held->records);
     return sizeof *d + epoch_bytes(&d->epochs) + debt_bytes(d, held) + link_bytes(d, held) +
-           leave_bytes(&d->sync.leave, held) + bulk_bytes(&d->sync.bulk) +
-           SMALL_BYTES *
-               (d->sync.heal_cnt + d->watchers.cnt + least(d->replica_cnt, 2 * SES_MEMBERS_MAX));
+           leave_bytes(&d->sync.leave, held) + bulk_bytes(&d->sync.bulk) + others * SMALL_BYTES;
 }
 
 /* ---- SQLite ---- */
@@ -220,17 +221,21 @@ static uint64_t moving_bytes(const struct sim_net *net)
 
 static void judge(struct sim_node *node)
 {
+    struct verdict_of_run *v = &node->sim->verdict;
     const uint32_t owner = sim_owner_of(node->sim, node->index);
     const uint64_t peak = sim_memory_peak(owner);
     const uint64_t sql = sim_memory_sqlite(owner);
     const uint64_t heap = sim_memory_live(owner) - sql;
     look(node);
     const uint64_t sql_max = sql_bytes(node->store, &node->held);
-    const uint64_t heap_max = store_bytes(node->store, &node->held) +
-                              daemon_bytes(node->daemon, &node->held) + map_bytes(node->sim);
+    const uint64_t heap_max =
+        store_bytes(node->store, &node->held) + daemon_bytes(node) + map_bytes(node->sim);
     const uint64_t peak_max = heap_max + sql_max + moving_bytes(&node->net);
-    if (store_rests(node->store) && daemon_rests(node->daemon) && heap > heap_max) {
-        blame(node, "is at rest and has too much in memory", heap, heap_max);
+    if (store_rests(node->store) && daemon_rests(node->daemon)) {
+        v->memory_percent_max = most(v->memory_percent_max, heap * 100 / heap_max);
+        if (heap > heap_max) {
+            blame(node, "is at rest and has too much in memory", heap, heap_max);
+        }
     }
     if (sql > sql_max) {
         blame(node, "has too much of SQLite in memory", sql, sql_max);
@@ -238,7 +243,9 @@ static void judge(struct sim_node *node)
     if (peak > peak_max) {
         blame(node, "had too much in memory", peak, peak_max);
     }
+    v->memory_bytes_max = most(v->memory_bytes_max, peak);
     node->net.call_cnt_max = node->net.call_cnt;
+    sim_memory_peak_again(owner);
 }
 
 void oracle_memory_check(struct sim *s)

@@ -571,6 +571,8 @@ struct verdict_of_run {
     uint32_t fetch_cnt, walk_cnt;
     uint32_t deleted_cnt, demand_cnt, shown_cnt, paid_cnt;
     uint64_t spread_ms_max;
+    uint64_t memory_bytes_max;   /* of a node */
+    uint64_t memory_percent_max; /* of what it may have at rest */
     uint64_t seen[SEEN_CNT];
 };
 struct sim {
