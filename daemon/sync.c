@@ -12,6 +12,7 @@
 #define FIRST_MS 100u
 #define HOUR_MS 3600000u
 #define CATCH_UP_RUNS 3u /* at a time */
+#define MERGED_SWARMS 2u /* at most, into one: its own number, and that of the upper half */
 
 /* ---- peers ---- */
 struct sync_peer *ses_sync_peer(struct ses_daemon *d, const struct ses_node_id *node_id)
@@ -82,6 +83,16 @@ bool ses_sync_entitled(const struct ses_daemon *d, const struct ses_node_id *nod
     return seated(d->map, node_id, set) || seated(d->previous, node_id, set);
 }
 
+static void shuffle(const struct ses_daemon *d, uint32_t *index, uint32_t cnt)
+{
+    for (uint32_t i = cnt; i > 1; i--) {
+        const uint32_t k = (uint32_t)ses_random_below(d->p.random, i);
+        const uint32_t swap = index[i - 1];
+        index[i - 1] = index[k];
+        index[k] = swap;
+    }
+}
+
 uint32_t ses_sync_partners(struct ses_daemon *d, uint32_t *out, uint32_t max)
 {
     uint32_t index[SES_MEMBERS_MAX];
@@ -97,12 +108,41 @@ uint32_t ses_sync_partners(struct ses_daemon *d, uint32_t *out, uint32_t max)
             out[cnt++] = index[i];
         }
     }
-    for (uint32_t i = cnt; i > 1; i--) {
-        const uint32_t k = (uint32_t)ses_random_below(d->p.random, i);
-        const uint32_t swap = out[i - 1];
-        out[i - 1] = out[k];
-        out[k] = swap;
+    shuffle(d, out, cnt);
+    return cnt;
+}
+
+/* Active nodes that had a seat in a swarm of the epoch before, by its number then. */
+static uint32_t former_members(const struct ses_map *map, uint32_t swarm, uint32_t *out,
+                               uint32_t max)
+{
+    uint32_t cnt = 0;
+    for (uint32_t i = 0; i < map->node_cnt && cnt < max; i++) {
+        const struct ses_registry_row *row = &map->nodes[i].row;
+        if (row->status == SES_NODE_ACTIVE && row->prev_swarm == swarm) {
+            out[cnt++] = i;
+        }
     }
+    return cnt;
+}
+
+/* Whom to ask to catch up: the other members, and once those that left since the last epoch. */
+static uint32_t sources(struct ses_daemon *d, uint32_t *out)
+{
+    uint32_t index[SES_MEMBERS_MAX];
+    uint32_t cnt = ses_sync_partners(d, out, SES_MEMBERS_MAX);
+    for (uint32_t k = 0; k < MERGED_SWARMS; k++) {
+        const uint32_t swarm = d->swarm + k * d->map->num_swarms;
+        const uint32_t former = former_members(d->map, swarm, index, SES_MEMBERS_MAX);
+        for (uint32_t i = 0; i < former; i++) {
+            const struct ses_registry_row *row = &d->map->nodes[index[i]].row;
+            if (row->swarm != d->swarm && !ses_sync_peer(d, &row->node_id)->compared &&
+                !is_cut_off(d, &row->node_id)) {
+                out[cnt++] = index[i];
+            }
+        }
+    }
+    shuffle(d, out, cnt);
     return cnt;
 }
 
@@ -114,27 +154,54 @@ static bool is_part(const struct ses_sync_set *part, const struct ses_sync_set *
            part->swarm % of->num_swarms == of->swarm;
 }
 
-static uint32_t at_most(uint32_t n, uint32_t bound)
+static bool was_compared(const struct ses_daemon *d, const struct ses_node_id *node_id, bool full)
 {
-    return n < bound ? n : bound;
+    bool found = false;
+    for (uint32_t i = 0; i < SYNC_PEERS && !found; i++) {
+        const struct sync_peer *peer = &d->sync.peers[i];
+        found = peer->used && (full ? peer->full : peer->compared) &&
+                ses_equal(&peer->node_id, node_id, sizeof *node_id);
+    }
+    return found;
 }
 
-/* Compared with as many members that hold everything as a reader asks; or, since nobody does where
- * swarms merge or stores are all new, with W - 1 of any kind: W that hold a record and W that were
- * asked overlap, also if m - W of them are new. */
+/* How many hold everything by their own word, or anything: then this node counts as well. */
+static uint32_t asked(const struct ses_daemon *d, const uint32_t *nodes, uint32_t cnt, bool full)
+{
+    uint32_t asked_cnt = 0;
+    for (uint32_t i = 0; i < cnt; i++) {
+        const struct ses_node_id *node_id = &d->map->nodes[nodes[i]].row.node_id;
+        const bool self = ses_equal(node_id, &d->p.node_id, sizeof *node_id);
+        asked_cnt += (self && !full) || was_compared(d, node_id, full) ? 1 : 0;
+    }
+    return asked_cnt;
+}
+
+/* Nothing that is stored can be missing. At most m - W of the members that hold everything by their
+ * own word lack a record: m - W + 1 of them have it. Where too few say so (swarms merge, all
+ * started again, all are new): what was stored before this epoch is at W of the m that had a seat
+ * then, so W of these, of each swarm that was merged, have it; 2W > m, also when fewer than a third
+ * lost their disks. Who had no seat then proves nothing, unless nobody had: at the genesis, and in
+ * the upper half of a split, whose members come from the lower. */
 static bool compared_enough(const struct ses_daemon *d)
 {
-    uint32_t index[SES_MEMBERS_MAX];
+    uint32_t members[SES_MEMBERS_MAX];
+    uint32_t former[SES_MEMBERS_MAX];
     uint32_t active = 0;
-    (void)ses_map_members(d->map, d->swarm, index, SES_MEMBERS_MAX, &active);
-    if (active == 0) {
+    bool begins = true;
+    (void)ses_map_members(d->map, d->swarm, members, SES_MEMBERS_MAX, &active);
+    if (active == 0 || asked(d, members, active, true) >= ses_read_quorum(active)) {
         return true;
     }
-    const struct sync *s = &d->sync;
-    const bool self = d->registered && d->status == SES_NODE_ACTIVE;
-    const uint32_t others = active - (self ? 1 : 0);
-    return s->full_cnt >= at_most(ses_read_quorum(active), others) ||
-           s->compared_cnt >= at_most(ses_write_quorum(active) - 1, others);
+    for (uint32_t k = 0; k < MERGED_SWARMS; k++) {
+        const uint32_t swarm = d->swarm + k * d->map->num_swarms;
+        const uint32_t cnt = former_members(d->map, swarm, former, SES_MEMBERS_MAX);
+        if (cnt > 0 && asked(d, former, cnt, false) < ses_write_quorum(cnt)) {
+            return false;
+        }
+        begins &= cnt == 0;
+    }
+    return !begins || asked(d, members, active, false) >= ses_write_quorum(active);
 }
 
 bool ses_sync_holds(const struct ses_daemon *d, const struct ses_sync_set *set)
@@ -149,8 +216,7 @@ void ses_sync_settled(struct ses_daemon *d)
         return;
     }
     s->partial = false;
-    ses_logf(d->p.log, SES_LOG_INFO, MODULE, "caught up with the swarm members=%u",
-             s->compared_cnt);
+    ses_logf(d->p.log, SES_LOG_INFO, MODULE, "caught up with the swarm");
     if (ses_store_needs_sync(d->p.store) && ses_store_mark_synced(d->p.store) != SES_OK) {
         ses_logf(d->p.log, SES_LOG_WARN, MODULE, "cannot remember that the store has caught up");
         s->partial = true;
@@ -161,7 +227,6 @@ static void begin_partial(struct ses_daemon *d)
 {
     struct sync *s = &d->sync;
     s->partial = true;
-    s->compared_cnt = s->full_cnt = 0;
     s->bulk.finished = false;
     for (uint32_t i = 0; i < SYNC_PEERS; i++) {
         s->peers[i].compared = s->peers[i].full = false;
@@ -182,12 +247,9 @@ static void on_whole(void *cookie, const struct sync_result *result)
     const bool same =
         w->set.swarm == d->sync.seat.swarm && w->set.num_swarms == d->sync.seat.num_swarms;
     struct sync_peer *peer = ses_sync_peer(d, &w->node_id);
-    const bool full = !result->partial;
     if (result->complete && same) {
-        d->sync.compared_cnt += peer->compared ? 0 : 1;
-        d->sync.full_cnt += peer->full || !full ? 0 : 1;
         peer->compared = true;
-        peer->full = peer->full || full;
+        peer->full |= !result->partial;
     }
     ses_free(w);
     if (!d->closing) {
@@ -222,10 +284,12 @@ static enum ses_err run_whole(struct ses_daemon *d, const struct ses_node_id *no
     return err;
 }
 
-static void catch_up(struct ses_daemon *d, const uint32_t *partners, uint32_t cnt)
+static void catch_up(struct ses_daemon *d)
 {
+    uint32_t nodes[(1 + MERGED_SWARMS) * SES_MEMBERS_MAX];
+    const uint32_t cnt = sources(d, nodes);
     for (uint32_t i = 0; i < cnt && d->sync.run_cnt < CATCH_UP_RUNS; i++) {
-        const struct ses_node_id *node_id = &d->map->nodes[partners[i]].row.node_id;
+        const struct ses_node_id *node_id = &d->map->nodes[nodes[i]].row.node_id;
         if (!ses_sync_peer(d, node_id)->full && run_whole(d, node_id) != SES_OK) {
             continue; /* again at the next turn */
         }
@@ -355,7 +419,7 @@ static void turn(void *cookie)
     if (!d->draining && s->seat.num_swarms != 0 && !SES_MUTANT(NOTHING_FETCHED)) {
         ses_sync_settled(d);
         if (s->partial && !ses_bulk_busy(d)) {
-            catch_up(d, partners, cnt);
+            catch_up(d);
         } else if (!s->partial && cnt > 0 && !SES_MUTANT_UNHEALED) {
             compare_some(d, &d->map->nodes[partners[0]].row.node_id);
             freeze_turn(d);

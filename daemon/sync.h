@@ -9,8 +9,8 @@
  *
  * The wheel turns every `base_ms`: the last hours are compared with one member at each turn, all
  * segments with one every 12, old ones repaired every 60. A node that starts, or got another seat,
- * is *partial* until it has compared everything with so many members that no stored record can be
- * missing (m - W + 1 of m): until then its pages say so. */
+ * is *partial* until it has compared everything with so many members, or those that left, that no
+ * stored record can be missing (compared_enough in sync.c): until then its pages say so. */
 #ifndef SES_DAEMON_SYNC_H
 #define SES_DAEMON_SYNC_H
 
@@ -158,8 +158,7 @@ struct sync {
     bool hurried; /* the next turn comes soon */
     uint64_t base_ms;
     bool partial;
-    struct ses_sync_set seat;        /* what is compared; num_swarms 0: none */
-    uint32_t compared_cnt, full_cnt; /* members: see struct sync_peer */
+    struct ses_sync_set seat; /* what is compared; num_swarms 0: none */
     struct sync_run *runs;
     uint32_t run_cnt;
     struct sync_run *fetching; /* the run that fetches; others wait */

@@ -337,7 +337,7 @@ static void serve_offer(struct ses_daemon *d, struct ses_call *call,
         err = SES_ERR_UNAVAILABLE; /* our maps differ for now */
     }
     /* while this node catches up it asks the members itself, and may take whole segments in bulk;
-     * whom it does not ask is one that left, and may be the only one with the records */
+     * one that left is asked once, and may be the only one with the records */
     const bool finds_out =
         d->sync.partial && (ses_bulk_busy(d) || ses_daemon_is_member(d, node_id));
     if (err == SES_OK &&

@@ -74,7 +74,6 @@ bool is_partial(const struct world *w, uint32_t node)
 void move(struct world *w, uint32_t node, uint32_t swarm)
 {
     struct ses_registry_row *row = world_row(w, node);
-    row->prev_swarm = row->swarm;
     row->swarm = swarm;
     row->swarm_from_epoch = w->map.epoch + 1;
 }

@@ -75,9 +75,7 @@ static void test_split(void)
         plant(w, i, &right);
     }
     for (uint32_t i = 1; i < 8; i += 2) {
-        struct ses_registry_row *row = world_row(w, i);
-        row->prev_swarm = 0;
-        row->swarm = 1;
+        world_row(w, i)->swarm = 1;
     }
     w->map.num_swarms = 2;
     world_cut(w, 5, true);
@@ -257,6 +255,85 @@ static void test_new_ones_do_not_vouch(void)
     TAP_OK(!is_partial(w, 1) && !is_partial(w, 3));
     TAP_EQ(30, held(w, 1, &crop));
     TAP_EQ(30, held(w, 3, &crop));
+    crop_free(&crop);
+    world_free(w);
+}
+
+/* Members 1, 3, ... of swarm 1 change places with those of swarm 0, which cannot be reached. */
+static struct world *all_new(uint32_t node_cnt, struct crop *crop)
+{
+    struct world *w = world_new(node_cnt, 2);
+    world_run(w, 10000);
+    crop_make(crop, w, 30, 2, 0, world_unix_ms(w) - 7200000);
+    for (uint32_t i = 0; i < node_cnt; i += 2) {
+        plant(w, i, crop);
+        move(w, i, 1);
+        move(w, i + 1, 0);
+        world_cut(w, i, true);
+    }
+    next_epoch(w);
+    world_run(w, 120000);
+    return w;
+}
+
+/* All members are new: only those that left can tell what is stored. */
+static void test_all_new_ask_those_that_left(void)
+{
+    for (uint32_t node_cnt = 2; node_cnt <= 4; node_cnt += 2) {
+        struct crop crop;
+        struct world *w = all_new(node_cnt, &crop);
+        for (uint32_t i = 1; i < node_cnt; i += 2) {
+            TAP_OK(is_partial(w, i));
+        }
+        for (uint32_t i = 0; i < node_cnt; i += 2) {
+            world_cut(w, i, false);
+        }
+        world_run(w, 120000);
+        for (uint32_t i = 1; i < node_cnt; i += 2) {
+            TAP_OK(!is_partial(w, i));
+            TAP_EQ(30, held(w, i, &crop));
+        }
+        crop_free(&crop);
+        world_free(w);
+    }
+}
+
+/* Those that left do not come back: they are waited for until the epoch is over. */
+static void test_those_that_left_are_gone(void)
+{
+    struct crop crop;
+    struct world *w = all_new(4, &crop);
+    TAP_OK(is_partial(w, 1) && is_partial(w, 3));
+    next_epoch(w);
+    TAP_OK(!is_partial(w, 1) && !is_partial(w, 3));
+    crop_free(&crop);
+    world_free(w);
+}
+
+/* What two members hold, six others know nothing of, however many of them agree. */
+static void test_merge_with_a_small_swarm(void)
+{
+    struct world *w = world_new(8, 2);
+    struct crop crop;
+    world_run(w, 10000);
+    crop_make(&crop, w, 30, 2, 1, world_unix_ms(w) - 7200000);
+    move(w, 1, 0);
+    move(w, 3, 0);
+    next_epoch(w);
+    for (uint32_t i = 5; i < 8; i += 2) {
+        plant(w, i, &crop);
+        world_cut(w, i, true);
+        move(w, i, 0);
+    }
+    w->map.num_swarms = 1;
+    next_epoch(w);
+    world_run(w, 120000);
+    TAP_OK(is_partial(w, 0) && is_partial(w, 1));
+    world_cut(w, 5, false);
+    world_cut(w, 7, false);
+    world_run(w, 120000);
+    TAP_OK(!is_partial(w, 0) && !is_partial(w, 1));
+    TAP_EQ(30, held(w, 0, &crop));
     crop_free(&crop);
     world_free(w);
 }
@@ -562,6 +639,9 @@ int main(void)
     TAP_RUN(test_split);
     TAP_RUN(test_merge);
     TAP_RUN(test_new_ones_do_not_vouch);
+    TAP_RUN(test_all_new_ask_those_that_left);
+    TAP_RUN(test_those_that_left_are_gone);
+    TAP_RUN(test_merge_with_a_small_swarm);
     TAP_RUN(test_bulk_liar_is_cut_off);
     TAP_RUN(test_bulk_ends);
     TAP_RUN(test_bulk_takes_half_an_epoch);

@@ -31,7 +31,6 @@ static void test_new_epoch_moves_a_seat(void)
     world_run(w, 1000);
     /* node 0 goes to swarm 1 */
     struct ses_registry_row *row = world_row(w, 0);
-    row->prev_swarm = 0;
     row->swarm = 1;
     row->swarm_from_epoch = 6;
     world_advance_epoch(w);

@@ -129,7 +129,6 @@ static void test_answers_by_an_old_map_are_partial(void)
     TAP_EQ(0, flags_of(w, phone, 0, bob, &inbox, false));
     TAP_EQ(0, flags_of(w, phone, 0, bob, &inbox, true));
     struct ses_registry_row *row = world_row(w, 0);
-    row->prev_swarm = row->swarm;
     row->swarm = 1;
     row->swarm_from_epoch = w->map.epoch + 1;
     world_advance_epoch(w);

@@ -305,6 +305,12 @@ void world_advance_epoch(struct world *w)
 {
     w->map.epoch++;
     w->height++;
+    for (uint32_t i = 0; i < w->map.node_cnt; i++) {
+        struct ses_registry_row *row = &w->map.nodes[i].row;
+        w->changed[i] = row->prev_swarm != w->swarms[i] ? w->map.epoch : w->changed[i];
+        row->prev_swarm = w->swarms[i];
+        w->swarms[i] = row->swarm;
+    }
     for (uint32_t i = 0; i < w->node_cnt; i++) {
         w->nodes[i].responded = false;
     }
@@ -464,7 +470,8 @@ static void nodes_make(struct world *w, uint32_t node_cnt)
 {
     w->map.nodes = ses_alloc(node_cnt + 1, sizeof *w->map.nodes);
     w->changed = ses_alloc(node_cnt + 1, sizeof *w->changed);
-    SES_ASSERT(w->map.nodes != NULL && w->changed != NULL);
+    w->swarms = ses_alloc(node_cnt + 1, sizeof *w->swarms);
+    SES_ASSERT(w->map.nodes != NULL && w->changed != NULL && w->swarms != NULL);
     for (uint32_t i = 0; i < node_cnt; i++) {
         struct world_node *node = &w->nodes[i];
         node->world = w;
@@ -477,6 +484,9 @@ static void nodes_make(struct world *w, uint32_t node_cnt)
     }
     w->map.node_cnt = node_cnt;
     qsort(w->map.nodes, node_cnt, sizeof *w->map.nodes, by_id);
+    for (uint32_t i = 0; i < node_cnt; i++) {
+        w->swarms[i] = w->map.nodes[i].row.swarm;
+    }
     map_seal(w);
 }
 
@@ -581,6 +591,7 @@ void world_free(struct world *w)
     nftw(w->dir, unlink_one, 16, FTW_DEPTH | FTW_PHYS);
     ses_free(w->map.nodes);
     ses_free(w->changed);
+    ses_free(w->swarms);
     ses_free(w->heap);
     ses_free(w);
 }

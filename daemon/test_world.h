@@ -46,6 +46,7 @@ struct world {
     struct ses_chain_params chain_params;
     struct ses_map map; /* what the chain says now */
     uint64_t *changed;  /* epoch in which a row changed last */
+    uint32_t *swarms;   /* of each row, in the running epoch */
     uint64_t height;
     bool chain_down;
     bool standing_down; /* only what it says of duties is lacking */
