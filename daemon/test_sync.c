@@ -275,6 +275,74 @@ static void test_damage_heals(void)
     world_free(w);
 }
 
+static bool damage_all(const struct world_node *node, const struct crop *crop)
+{
+    bool all = true;
+    for (uint32_t i = 0; i < crop->cnt; i++) {
+        all &= damage_log(node, &crop->posts[i]);
+    }
+    return all;
+}
+
+static void ignore_record(void *cookie, enum ses_err err, const struct ses_record_copy *record)
+{
+    (void)err;
+    (void)record;
+    ++*(uint32_t *)cookie;
+}
+
+static void read_all(struct world *w, uint32_t node, const struct crop *crop)
+{
+    uint32_t done = 0;
+    for (uint32_t i = 0; i < crop->cnt; i++) {
+        TAP_ERR(SES_OK,
+                ses_store_get(w->nodes[node].store, &crop->posts[i].ids.id, ignore_record, &done));
+    }
+    world_run(w, 10);
+    TAP_MUST(done == crop->cnt);
+}
+
+static enum ses_err no_space(void *ctx, uint64_t *free_bytes)
+{
+    (void)ctx;
+    *free_bytes = 0;
+    return SES_OK;
+}
+
+/* The copy comes, and there is no space for it: it is asked for again, later. */
+static void test_damage_on_a_full_disk(void)
+{
+    struct world *w = world_new(4, 1);
+    struct crop crop;
+    world_run(w, 10000);
+    crop_make(&crop, w, 1, 1, 0, world_unix_ms(w));
+    for (uint32_t i = 0; i < 4; i++) {
+        plant(w, i, &crop);
+    }
+    TAP_OK(damage_all(&w->nodes[2], &crop));
+    struct ses_disk *disk = &w->nodes[2].disk;
+    enum ses_err (*const space)(void *ctx, uint64_t *free_bytes) = disk->space;
+    disk->space = no_space;
+    read_all(w, 2, &crop);
+    world_run(w, 60000);
+    TAP_EQ(0, stats(w, 2)->healed);
+    TAP_EQ(1, w->nodes[2].daemon->sync.heal_cnt);
+    uint64_t served = 0;
+    for (uint32_t i = 0; i < 4; i++) {
+        served += stats(w, i)->sync_served;
+    }
+    TAP_EQ(1, served); /* not at every turn */
+    disk->space = space;
+    world_run(w, 600000);
+    TAP_EQ(1, stats(w, 2)->healed);
+    TAP_EQ(0, w->nodes[2].daemon->sync.heal_cnt);
+    struct ses_store_stats store;
+    ses_store_stats(w->nodes[2].store, &store);
+    TAP_EQ(1, store.repaired);
+    crop_free(&crop);
+    world_free(w);
+}
+
 /* Nobody reads the record; the scrub finds it, and another member has it. */
 static void test_rot_heals(void)
 {
@@ -305,33 +373,6 @@ static void test_rot_heals(void)
     TAP_OK(store.scrub_records >= 2);
     post_free(&p);
     world_free(w);
-}
-
-static bool damage_all(const struct world_node *node, const struct crop *crop)
-{
-    bool all = true;
-    for (uint32_t i = 0; i < crop->cnt; i++) {
-        all &= damage_log(node, &crop->posts[i]);
-    }
-    return all;
-}
-
-static void ignore_record(void *cookie, enum ses_err err, const struct ses_record_copy *record)
-{
-    (void)err;
-    (void)record;
-    ++*(uint32_t *)cookie;
-}
-
-static void read_all(struct world *w, uint32_t node, const struct crop *crop)
-{
-    uint32_t done = 0;
-    for (uint32_t i = 0; i < crop->cnt; i++) {
-        TAP_ERR(SES_OK,
-                ses_store_get(w->nodes[node].store, &crop->posts[i].ids.id, ignore_record, &done));
-    }
-    world_run(w, 10);
-    TAP_MUST(done == crop->cnt);
 }
 
 /* What nobody else has keeps nothing waiting that somebody has. */
@@ -748,6 +789,7 @@ int main(void)
     TAP_RUN(test_alone);
     TAP_RUN(test_cut_off_stays_partial);
     TAP_RUN(test_damage_heals);
+    TAP_RUN(test_damage_on_a_full_disk);
     TAP_RUN(test_rot_heals);
     TAP_RUN(test_hopeless_damage);
     TAP_RUN(test_much_damage);
