@@ -4,9 +4,10 @@
 #include "client/client_internal.h"
 
 #define OUTBOX_TTL_CLASS 4u
-/* Each attempt is another record in the inbox: not at every occasion while too few nodes are there
- */
+/* Each attempt is another record in the inbox, or may be one where no receipt was believed: not at
+ * every occasion while too few nodes are there. */
 #define CARD_RETRY_MS 600000u
+#define CARD_FAILED_MS 60000u
 
 static void inbox_of(struct ses_hash *out, const struct ses_session_id *id)
 {
@@ -46,11 +47,10 @@ static enum ses_err store_owned(struct ses_client *c, const struct ses_buf *reco
         err = ses_client_place(c, &place, &state, note);
     }
     ses_buf_free(&body);
-    if (err == SES_OK && state != SES_STORED) {
-        c->card_retry_ms = ses_mono_ms() + CARD_RETRY_MS;
-        return SES_ERR_UNREACHABLE;
+    if (err != SES_OK || state != SES_STORED) {
+        c->card_retry_ms = ses_mono_ms() + (err == SES_OK ? CARD_RETRY_MS : CARD_FAILED_MS);
     }
-    return err;
+    return err == SES_OK && state != SES_STORED ? SES_ERR_UNREACHABLE : err;
 }
 
 /* The hash of our write token in namespace -21: who shows the token need not work. */

@@ -440,21 +440,28 @@ static void test_only_holder(void)
     ses_fetch_free(&f);
 }
 
+/* What the first asked member's refusal does to a fetch. */
+static enum ses_err refuse(struct ses_fetch *f, struct ses_refusal *refusal, uint32_t *member)
+{
+    uint8_t body[64];
+    struct ses_writer w;
+    struct ses_retrieve ask;
+    make_world(MEMBERS);
+    begin(f, NULL, MEMBERS, 1);
+    TAP_MUST(ses_fetch_next(f, member, &ask));
+    ses_writer_init(&w, body, sizeof body);
+    ses_refusal_write(&w, refusal);
+    TAP_MUST(ses_writer_done(&w) == SES_OK);
+    memset(refusal, 0, sizeof *refusal);
+    return ses_fetch_page(f, *member, NULL, body, w.len, refusal);
+}
+
 static void test_refusal(void)
 {
-    uint8_t body[4096];
-    struct ses_writer w;
     struct ses_fetch f;
-    struct ses_retrieve ask;
     struct ses_refusal refusal = {.status = SES_ERR_WRONG_SWARM, .epoch = 5, .num_swarms = 2};
     uint32_t member;
-    make_world(MEMBERS);
-    begin(&f, NULL, MEMBERS, 1);
-    TAP_MUST(ses_fetch_next(&f, &member, &ask));
-    ses_writer_init(&w, body, sizeof body);
-    ses_refusal_write(&w, &refusal);
-    memset(&refusal, 0, sizeof refusal);
-    TAP_ERR(SES_ERR_WRONG_SWARM, ses_fetch_page(&f, member, NULL, body, w.len, &refusal));
+    TAP_ERR(SES_ERR_WRONG_SWARM, refuse(&f, &refusal, &member));
     TAP_EQ(5, refusal.epoch);
     ses_fetch_free(&f);
 }
@@ -464,18 +471,10 @@ static void test_refusal_of_ours(void)
 {
     static const enum ses_err ours[] = {SES_ERR_MEMORY, SES_ERR_CLOSED, SES_ERR_FULL};
     for (size_t i = 0; i < SES_COUNT(ours); i++) {
-        uint8_t body[64];
-        struct ses_writer w;
         struct ses_fetch f;
-        struct ses_retrieve ask;
         struct ses_refusal refusal = {.status = ours[i]};
         uint32_t member;
-        make_world(MEMBERS);
-        begin(&f, NULL, MEMBERS, 1);
-        TAP_MUST(ses_fetch_next(&f, &member, &ask));
-        ses_writer_init(&w, body, sizeof body);
-        ses_refusal_write(&w, &refusal);
-        TAP_ERR(SES_ERR_UNAVAILABLE, ses_fetch_page(&f, member, NULL, body, w.len, &refusal));
+        TAP_ERR(SES_ERR_UNAVAILABLE, refuse(&f, &refusal, &member));
         TAP_ERR(ours[i], refusal.status);
         TAP_EQ(SES_FETCH_FAILED, f.members[member].state);
         ses_fetch_free(&f);
