@@ -112,21 +112,30 @@ uint32_t ses_sync_partners(struct ses_daemon *d, uint32_t *out, uint32_t max)
     return cnt;
 }
 
-/* Active nodes that had a seat in a swarm of the epoch before, by its number then. */
-static uint32_t former_members(const struct ses_map *map, uint32_t swarm, uint32_t *out,
-                               uint32_t max)
+static uint32_t former_of(const struct ses_map *map, uint32_t swarm, enum ses_node_status status,
+                          uint32_t *out, uint32_t max)
 {
     uint32_t cnt = 0;
     for (uint32_t i = 0; i < map->node_cnt && cnt < max; i++) {
         const struct ses_registry_row *row = &map->nodes[i].row;
-        if (row->status == SES_NODE_ACTIVE && row->prev_swarm == swarm) {
+        if (row->status == status && row->prev_swarm == swarm) {
             out[cnt++] = i;
         }
     }
     return cnt;
 }
 
-/* Whom to ask to catch up: the other members, and once those that left since the last epoch. */
+/* Active nodes that had a seat in a swarm of the epoch before, by its number then; where all of
+ * them are being decommissioned, these. */
+static uint32_t former_members(const struct ses_map *map, uint32_t swarm, uint32_t *out,
+                               uint32_t max)
+{
+    const uint32_t cnt = former_of(map, swarm, SES_NODE_ACTIVE, out, max);
+    return cnt > 0 ? cnt : former_of(map, swarm, SES_NODE_DECOMMISSIONING, out, max);
+}
+
+/* Whom to ask to catch up: the other members, and once those that left since the last epoch, or
+ * are about to. */
 static uint32_t sources(struct ses_daemon *d, uint32_t *out)
 {
     uint32_t index[SES_MEMBERS_MAX];
@@ -136,7 +145,9 @@ static uint32_t sources(struct ses_daemon *d, uint32_t *out)
         const uint32_t former = former_members(d->map, swarm, index, SES_MEMBERS_MAX);
         for (uint32_t i = 0; i < former; i++) {
             const struct ses_registry_row *row = &d->map->nodes[index[i]].row;
-            if (row->swarm != d->swarm && !ses_sync_peer(d, &row->node_id)->compared &&
+            const bool member = row->swarm == d->swarm && row->status == SES_NODE_ACTIVE;
+            const bool self = ses_equal(&row->node_id, &d->p.node_id, sizeof row->node_id);
+            if (!member && !self && !ses_sync_peer(d, &row->node_id)->compared &&
                 !is_cut_off(d, &row->node_id)) {
                 out[cnt++] = index[i];
             }

@@ -90,6 +90,7 @@ struct sync_run {
     enum ses_err fetch_err;
     uint64_t fetch_end_ms; /* monotonic */
     bool lied, starved;
+    bool lacks;           /* something came and was not stored */
     uint64_t deleted_cnt; /* of the store, when it began */
     struct sync_result result;
     sync_done_fn *done;
@@ -163,6 +164,7 @@ struct sync {
     uint32_t run_cnt;
     struct sync_run *fetching; /* the run that fetches; others wait */
     uint64_t fetch_until_ms;   /* monotonic; then others do so, too */
+    uint64_t no_space_ms;      /* monotonic; until then there was no space for a record */
     uint32_t reply_cnt;
     bool inquiring; /* the chain is asked whether some member's audit is over */
     struct sync_peer peers[SYNC_PEERS];

@@ -6,6 +6,7 @@
 #define FETCH_NAMES_MAX SES_SYNC_RECORDS_MAX
 #define FETCH_LEASE_MS 10000u /* without a new record others fetch as well */
 #define FETCH_ALL_MS 60000u   /* and after this in any case */
+#define NO_SPACE_MS 30000u    /* nothing is fetched after a record found no space */
 
 static void step(struct sync_run *run);
 static void fetch_release(struct sync_run *run);
@@ -74,7 +75,7 @@ static void finish(struct sync_run *run, enum ses_err err)
     struct ses_daemon *d = run->d;
     run->result.err = err;
     run->result.complete = err == SES_OK && !run->lied && !run->starved && !run->core->cut &&
-                           !run->core->wants.full && run->core->bulk_cnt == 0;
+                           !run->core->wants.full && run->core->bulk_cnt == 0 && !run->lacks;
     run->result.partial = run->core->partial;
     run->result.covers =
         err == SES_OK && !run->core->cut && run->core->gives.short_cnt == 0 && !run->core->older;
@@ -328,6 +329,11 @@ static void on_taken(void *cookie, struct intake *in)
         const enum ses_err err = in->items[i].err;
         fetched += err == SES_OK && !in->items[i].existed ? 1 : 0;
         run->result.refused += err != SES_OK ? 1 : 0;
+        run->lacks |= err != SES_OK && err != SES_ERR_CLOCK; /* that one comes later, or is over */
+        if (err == SES_ERR_DISK_LOW) {
+            run->starved = true;
+            d->sync.no_space_ms = ses_daemon_mono(d) + NO_SPACE_MS;
+        }
         run->lied |= is_breach(err) || err == SES_ERR_UNAUTHORISED || err == SES_ERR_SIGNATURE;
     }
     run->result.fetched += fetched;
@@ -500,7 +506,10 @@ static void compared(struct sync_run *run)
     }
     run->at = 0;
     const bool wants = run->may_fetch && run->core->wants.group_cnt > 0;
-    if (!wants) {
+    if (wants && !run->by_offer && ses_daemon_mono(run->d) < run->d->sync.no_space_ms) {
+        run->starved = true;
+    }
+    if (!wants || run->starved) {
         run->phase = SYNC_OFFER;
     } else if ((run->by_offer && run->done != NULL) || may_fetch(run)) {
         run->phase = SYNC_FETCH; /* healing needs its one record whoever fetches */

@@ -310,6 +310,60 @@ static void test_those_that_left_are_gone(void)
     world_free(w);
 }
 
+static enum ses_err no_space(void *ctx, uint64_t *free_bytes)
+{
+    (void)ctx;
+    *free_bytes = 0;
+    return SES_OK;
+}
+
+/* Who has no space for what it lacks has not caught up. */
+static void test_join_with_a_full_disk(void)
+{
+    struct crop crop;
+    struct world *w = world_new(4, 2);
+    world_run(w, 10000);
+    crop_make(&crop, w, 30, 2, 0, world_unix_ms(w) - 7200000);
+    plant(w, 0, &crop);
+    plant(w, 2, &crop);
+    struct ses_disk *disk = &w->nodes[1].disk;
+    enum ses_err (*const space)(void *ctx, uint64_t *free_bytes) = disk->space;
+    disk->space = no_space;
+    move(w, 1, 0);
+    next_epoch(w);
+    world_run(w, 120000);
+    TAP_EQ(0, held(w, 1, &crop));
+    TAP_OK(is_partial(w, 1));
+    disk->space = space;
+    world_run(w, 120000);
+    TAP_EQ(30, held(w, 1, &crop));
+    TAP_OK(!is_partial(w, 1));
+    crop_free(&crop);
+    world_free(w);
+}
+
+/* The only member is decommissioned as another one comes: it is the one to be asked. */
+static void test_the_one_before_is_decommissioned(void)
+{
+    struct crop crop;
+    struct world *w = world_new(2, 2);
+    world_run(w, 10000);
+    crop_make(&crop, w, 30, 2, 0, world_unix_ms(w) - 7200000);
+    plant(w, 0, &crop);
+    move(w, 1, 0);
+    world_row(w, 0)->status = SES_NODE_DECOMMISSIONING;
+    world_cut(w, 0, true);
+    next_epoch(w);
+    world_run(w, 120000);
+    TAP_OK(is_partial(w, 1));
+    world_cut(w, 0, false);
+    world_run(w, 120000);
+    TAP_EQ(30, held(w, 1, &crop));
+    TAP_OK(!is_partial(w, 1));
+    crop_free(&crop);
+    world_free(w);
+}
+
 /* What two members hold, six others know nothing of, however many of them agree. */
 static void test_merge_with_a_small_swarm(void)
 {
@@ -641,6 +695,8 @@ int main(void)
     TAP_RUN(test_new_ones_do_not_vouch);
     TAP_RUN(test_all_new_ask_those_that_left);
     TAP_RUN(test_those_that_left_are_gone);
+    TAP_RUN(test_join_with_a_full_disk);
+    TAP_RUN(test_the_one_before_is_decommissioned);
     TAP_RUN(test_merge_with_a_small_swarm);
     TAP_RUN(test_bulk_liar_is_cut_off);
     TAP_RUN(test_bulk_ends);
