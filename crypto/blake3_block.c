@@ -29,36 +29,43 @@ static const uint8_t SCHEDULE[7][16] = {
     {11, 15, 5, 0, 1, 9, 8, 6, 14, 10, 2, 12, 3, 4, 7, 13},
 };
 
-/* ---- one block ---- */
+/* ---- one block: the rows of the state are vectors, so that four mixes go on at once ---- */
 
-INLINE uint32_t rotate(uint32_t x, unsigned by)
+typedef uint32_t row __attribute__((vector_size(16)));
+
+INLINE void rotate(row *x, unsigned by)
 {
-    return x >> by | x << (32 - by);
+    *x = *x >> by | *x << (32 - by);
 }
 
-INLINE void mix(uint32_t v[16], unsigned a, unsigned b, unsigned c, unsigned d, uint32_t x,
-                uint32_t y)
+INLINE void mix(row v[4], row x, row y)
 {
-    v[a] += v[b] + x;
-    v[d] = rotate(v[d] ^ v[a], 16);
-    v[c] += v[d];
-    v[b] = rotate(v[b] ^ v[c], 12);
-    v[a] += v[b] + y;
-    v[d] = rotate(v[d] ^ v[a], 8);
-    v[c] += v[d];
-    v[b] = rotate(v[b] ^ v[c], 7);
+    v[0] += v[1] + x;
+    v[3] ^= v[0];
+    rotate(&v[3], 16);
+    v[2] += v[3];
+    v[1] ^= v[2];
+    rotate(&v[1], 12);
+    v[0] += v[1] + y;
+    v[3] ^= v[0];
+    rotate(&v[3], 8);
+    v[2] += v[3];
+    v[1] ^= v[2];
+    rotate(&v[1], 7);
 }
 
-INLINE void mix_round(uint32_t v[16], const uint32_t m[16], const uint8_t s[16])
+/* Columns, then diagonals: the second row, which all wait for, stays where it is. */
+INLINE void mix_round(row v[4], const uint32_t m[16], const uint8_t s[16])
 {
-    mix(v, 0, 4, 8, 12, m[s[0]], m[s[1]]);
-    mix(v, 1, 5, 9, 13, m[s[2]], m[s[3]]);
-    mix(v, 2, 6, 10, 14, m[s[4]], m[s[5]]);
-    mix(v, 3, 7, 11, 15, m[s[6]], m[s[7]]);
-    mix(v, 0, 5, 10, 15, m[s[8]], m[s[9]]);
-    mix(v, 1, 6, 11, 12, m[s[10]], m[s[11]]);
-    mix(v, 2, 7, 8, 13, m[s[12]], m[s[13]]);
-    mix(v, 3, 4, 9, 14, m[s[14]], m[s[15]]);
+    mix(v, (row){m[s[0]], m[s[2]], m[s[4]], m[s[6]]}, (row){m[s[1]], m[s[3]], m[s[5]], m[s[7]]});
+    v[0] = __builtin_shufflevector(v[0], v[0], 3, 0, 1, 2);
+    v[2] = __builtin_shufflevector(v[2], v[2], 1, 2, 3, 0);
+    v[3] = __builtin_shufflevector(v[3], v[3], 2, 3, 0, 1);
+    mix(v, (row){m[s[14]], m[s[8]], m[s[10]], m[s[12]]},
+        (row){m[s[15]], m[s[9]], m[s[11]], m[s[13]]});
+    v[0] = __builtin_shufflevector(v[0], v[0], 1, 2, 3, 0);
+    v[2] = __builtin_shufflevector(v[2], v[2], 3, 0, 1, 2);
+    v[3] = __builtin_shufflevector(v[3], v[3], 2, 3, 0, 1);
 }
 
 INLINE uint32_t load_word(const uint8_t *in)
@@ -74,19 +81,16 @@ INLINE void store_word(uint8_t *out, uint32_t word)
     out[3] = (uint8_t)(word >> 24);
 }
 
-INLINE void run_rounds(uint32_t v[16], const uint32_t cv[8], const uint8_t block[64],
-                       uint64_t counter, uint32_t len, uint32_t flags)
+INLINE void run_rounds(row v[4], const uint32_t cv[8], const uint8_t block[64], uint64_t counter,
+                       uint32_t len, uint32_t flags)
 {
     uint32_t m[16];
     for (unsigned i = 0; i < 16; i++) {
         m[i] = load_word(block + 4 * i);
     }
     memcpy(v, cv, 32);
-    memcpy(v + 8, SES_BLAKE3_IV, 16);
-    v[12] = (uint32_t)counter;
-    v[13] = (uint32_t)(counter >> 32);
-    v[14] = len;
-    v[15] = flags;
+    memcpy(v + 2, SES_BLAKE3_IV, 16);
+    v[3] = (row){(uint32_t)counter, (uint32_t)(counter >> 32), len, flags};
 #pragma GCC unroll 7
     for (unsigned r = 0; r < 7; r++) {
         mix_round(v, m, SCHEDULE[r]);
@@ -100,24 +104,31 @@ void ses_blake3_words(uint32_t out[8], const uint8_t in[32])
     }
 }
 
-void ses_blake3_compress(uint32_t cv[8], const uint8_t block[64], uint64_t counter, uint32_t len,
-                         uint32_t flags)
+CLONES void ses_blake3_compress(uint32_t cv[8], const uint8_t block[64], uint64_t counter,
+                                uint32_t len, uint32_t flags)
 {
-    uint32_t v[16];
+    row v[4];
     run_rounds(v, cv, block, counter, len, flags);
-    for (unsigned i = 0; i < 8; i++) {
-        cv[i] = v[i] ^ v[i + 8];
-    }
+    v[0] ^= v[2];
+    v[1] ^= v[3];
+    memcpy(cv, v, 32);
 }
 
-void ses_blake3_compress_xof(uint8_t out[64], const uint32_t cv[8], const uint8_t block[64],
-                             uint64_t counter, uint32_t len, uint32_t flags)
+CLONES void ses_blake3_compress_xof(uint8_t out[64], const uint32_t cv[8], const uint8_t block[64],
+                                    uint64_t counter, uint32_t len, uint32_t flags)
 {
-    uint32_t v[16];
+    row v[4];
+    row in[2];
+    uint32_t words[16];
     run_rounds(v, cv, block, counter, len, flags);
-    for (unsigned i = 0; i < 8; i++) {
-        store_word(out + 4 * i, v[i] ^ v[i + 8]);
-        store_word(out + 32 + 4 * i, v[i + 8] ^ cv[i]);
+    memcpy(in, cv, sizeof in);
+    v[0] ^= v[2];
+    v[1] ^= v[3];
+    v[2] ^= in[0];
+    v[3] ^= in[1];
+    memcpy(words, v, sizeof words);
+    for (unsigned i = 0; i < 16; i++) {
+        store_word(out + 4 * i, words[i]);
     }
 }
 
