@@ -89,6 +89,7 @@ struct sync_run {
     uint32_t fetch_cnt;
     enum ses_err fetch_err;
     uint64_t fetch_end_ms; /* monotonic */
+    uint64_t end_ms;       /* monotonic, of the phase */
     bool lied, starved;
     bool lacks;           /* something came and was not stored */
     uint64_t deleted_cnt; /* of the store, when it began */

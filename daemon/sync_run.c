@@ -6,6 +6,7 @@
 #define FETCH_NAMES_MAX SES_SYNC_RECORDS_MAX
 #define FETCH_LEASE_MS 10000u /* without a new record others fetch as well */
 #define FETCH_ALL_MS 60000u   /* and after this in any case */
+#define PHASE_MS 300000u      /* to compare, and again to fetch: a slow member takes a place */
 #define NO_SPACE_MS 30000u    /* nothing is fetched after a record found no space */
 
 static void step(struct sync_run *run);
@@ -111,6 +112,9 @@ static void go_on(struct sync_run *run, enum ses_err err)
 {
     struct ses_daemon *d = run->d;
     ses_daemon_hold(d); /* step may free the run, and release */
+    if (ses_daemon_mono(d) >= run->end_ms) {
+        run->core->round_cnt = RECONCILE_ROUNDS_MAX; /* what was found so far is fetched */
+    }
     if (err == SES_OK && d->closing) {
         err = SES_ERR_CLOSED;
     }
@@ -201,6 +205,7 @@ static bool may_fetch(struct sync_run *run)
     s->fetching = run;
     s->fetch_until_ms = now_ms + FETCH_LEASE_MS;
     run->fetch_end_ms = now_ms + FETCH_ALL_MS;
+    run->end_ms = now_ms + PHASE_MS;
     return true;
 }
 
@@ -346,7 +351,8 @@ static void on_taken(void *cookie, struct intake *in)
     ses_free(f->frame);
     f->frame = NULL;
     enum ses_err err = run->lied ? SES_ERR_PEER : SES_OK;
-    err = err == SES_OK && (run->starved || d->closing) ? SES_ERR_AGAIN : err;
+    const bool late = ses_daemon_mono(d) >= run->end_ms;
+    err = err == SES_OK && (run->starved || late || d->closing) ? SES_ERR_AGAIN : err;
     if (err == SES_OK) {
         err = fetch_rest(f, &ended);
     }
@@ -556,6 +562,7 @@ static enum ses_err compare_again(struct sync_run *run)
     reconcile_free(run->core);
     run->core = core;
     run->phase = SYNC_COMPARE;
+    run->end_ms = ses_daemon_mono(run->d) + PHASE_MS;
     return SES_OK;
 }
 
@@ -610,6 +617,7 @@ static enum ses_err run_new(struct ses_daemon *d, const struct ses_node_id *node
     SES_REQUIRE(run != NULL, SES_ERR_MEMORY);
     run->d = d;
     run->core = core;
+    run->end_ms = ses_daemon_mono(d) + PHASE_MS;
     enum ses_err err = ses_sync_target(d, node_id, &run->target) ? SES_OK : SES_ERR_NOT_FOUND;
     if (err == SES_OK) {
         err = d->p.loop->timer_start(d->p.loop->ctx, &timer, 0, begin, run);
