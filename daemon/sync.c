@@ -454,11 +454,14 @@ void ses_sync_follow_map(struct ses_daemon *d)
     if (d->map != NULL && d->swarm != SES_SWARM_NONE) {
         s->seat = (struct ses_sync_set){.num_swarms = d->map->num_swarms, .swarm = d->swarm};
     }
-    if (s->seat.num_swarms == old.num_swarms && s->seat.swarm == old.swarm) {
+    /* it was elsewhere for an epoch whose map it never saw */
+    const bool was_away = s->seat.num_swarms != 0 && d->swarm_from_epoch > s->map_epoch;
+    s->map_epoch = d->map != NULL ? d->map->epoch : 0;
+    if (s->seat.num_swarms == old.num_swarms && s->seat.swarm == old.swarm && !was_away) {
         return;
     }
     ses_bulk_forget(d);
-    if (!is_part(&s->seat, &old)) {
+    if (!is_part(&s->seat, &old) || was_away) {
         begin_partial(d);
     }
     ses_leave_forget(d, true);

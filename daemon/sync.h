@@ -161,6 +161,7 @@ struct sync {
     uint64_t base_ms;
     bool partial;
     struct ses_sync_set seat; /* what is compared; num_swarms 0: none */
+    uint64_t map_epoch;       /* of the map that the seat is from */
     struct sync_run *runs;
     uint32_t run_cnt;
     struct sync_run *fetching; /* the run that fetches; others wait */

@@ -364,6 +364,30 @@ static void test_the_one_before_is_decommissioned(void)
     world_free(w);
 }
 
+/* One epoch passed unseen, and in that one the node was in another swarm. */
+static void test_away_for_an_epoch_unseen(void)
+{
+    struct world *w = world_new(6, 2);
+    world_run(w, 10000);
+    TAP_OK(!is_partial(w, 0));
+    w->chain_down = true;
+    move(w, 0, 1);
+    next_epoch(w);
+    move(w, 0, 0);
+    next_epoch(w);
+    TAP_OK(!is_partial(w, 0) && w->nodes[0].daemon->map->epoch + 2 == w->map.epoch);
+    world_cut(w, 2, true);
+    world_cut(w, 4, true);
+    w->chain_down = false;
+    world_run(w, 120000);
+    TAP_OK(w->nodes[0].daemon->map->epoch == w->map.epoch && is_partial(w, 0));
+    world_cut(w, 2, false);
+    world_cut(w, 4, false);
+    world_run(w, 120000);
+    TAP_OK(!is_partial(w, 0));
+    world_free(w);
+}
+
 /* What two members hold, six others know nothing of, however many of them agree. */
 static void test_merge_with_a_small_swarm(void)
 {
@@ -697,6 +721,7 @@ int main(void)
     TAP_RUN(test_those_that_left_are_gone);
     TAP_RUN(test_join_with_a_full_disk);
     TAP_RUN(test_the_one_before_is_decommissioned);
+    TAP_RUN(test_away_for_an_epoch_unseen);
     TAP_RUN(test_merge_with_a_small_swarm);
     TAP_RUN(test_bulk_liar_is_cut_off);
     TAP_RUN(test_bulk_ends);
