@@ -415,8 +415,9 @@ static enum ses_err delete_one(struct recovery *r, const struct found_deletion *
     struct ses_segment segment;
     uint32_t at;
     ses_segment_of(&segment, found->target.ttl_class, found->target.ts_ms);
-    if (ses_segment_expires_ms(&segment) <= r->now_ms ||
-        !ses_catalog_find(c, &found->statement, &at)) {
+    const bool over = ses_segment_expires_ms(&segment) <= r->now_ms &&
+                      !ses_catalog_find_seg(c, &segment, &at); /* nothing comes to it any more */
+    if (over || !ses_catalog_find(c, &found->statement, &at)) {
         return SES_OK;
     }
     SES_TRY(ses_catalog_reserve_ghosts(c, &found->target, 1));

@@ -527,6 +527,28 @@ static void test_delete_later(void)
     free_deletes();
 }
 
+/* What was deleted stays so when a clock that was ahead at the start is right again. */
+static void test_deletes_of_a_start_with_a_clock_ahead(void)
+{
+    const uint64_t ahead_ms = 40ull * 86400000;
+    uint64_t epoch = 0;
+    begin();
+    oracle.cnt = 0;
+    make_deletes();
+    for (uint32_t n = 0; n < MESSAGES; n++) {
+        put_either(n);
+    }
+    TAP_ERR(SES_OK, statement_put(&kit, &statements[0], &epoch));
+    oracle_delete(&oracle, &statements[0], &messages[0].ids.digest, epoch);
+    test_loop_skip(kit.loop, ahead_ms);
+    restart();
+    test_loop_skip(kit.loop, 0 - ahead_ms);
+    TAP_EQ(6, owner_page_cnt());
+    oracle_check_live(&oracle, &kit, &ask);
+    end();
+    free_deletes();
+}
+
 /* The statement came first, and the message, which belongs to an epoch before, after it. */
 static void test_message_after_its_delete(void)
 {
@@ -712,6 +734,7 @@ int main(void)
     TAP_RUN(test_chunks);
     TAP_RUN(test_deletes_any_order);
     TAP_RUN(test_delete_later);
+    TAP_RUN(test_deletes_of_a_start_with_a_clock_ahead);
     TAP_RUN(test_message_after_its_delete);
     TAP_RUN(test_delete_frees_quota);
     TAP_RUN(test_frees_once);
