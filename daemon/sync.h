@@ -10,7 +10,7 @@
  * The wheel turns every `base_ms`: the last hours are compared with one member at each turn, all
  * segments with one every 12, old ones repaired every 60. A node that starts, or got another seat,
  * is *partial* until it has compared everything with so many members, or those that left, that no
- * stored record can be missing (compared_enough in sync.c): until then its pages say so. */
+ * stored record can be missing (ses_sync_compared_enough): until then its pages say so. */
 #ifndef SES_DAEMON_SYNC_H
 #define SES_DAEMON_SYNC_H
 
@@ -22,6 +22,10 @@ struct intake;
 struct intake_item;
 
 #define SYNC_PEERS (2u * SES_MEMBERS_MAX)
+/* Swarms of the epoch before whose members count: the same, the other of a merge, the whole of a
+ * split. */
+#define SYNC_ORIGINS 3u
+#define SYNC_SOURCES_MAX ((1u + SYNC_ORIGINS) * SES_MEMBERS_MAX)
 #define SYNC_RUNS_MAX 6u
 #define SYNC_FETCHES_MAX 3u   /* requests for records of one run, under way */
 #define SYNC_REPLIES_MAX 32u  /* questions being answered, of all members */
@@ -190,6 +194,11 @@ void ses_sync_soon(struct ses_daemon *d);
 struct sync_peer *ses_sync_peer(struct ses_daemon *d, const struct ses_node_id *node_id);
 /* Other Active members of the seat that are not cut off, in random order: indexes into the map. */
 uint32_t ses_sync_partners(struct ses_daemon *d, uint32_t *out, uint32_t max);
+/* Whom to ask to catch up: the other members, and once those that left since the last epoch, or are
+ * about to: up to SYNC_SOURCES_MAX indexes into the map, in random order. */
+uint32_t ses_sync_sources(struct ses_daemon *d, uint32_t *out);
+/* Has this node compared with so many that nothing stored can be missing? */
+bool ses_sync_compared_enough(const struct ses_daemon *d);
 /* For a while nothing is taken from it. */
 void ses_sync_cut_off(struct ses_daemon *d, const struct ses_node_id *node_id, const char *why);
 void ses_sync_settled(struct ses_daemon *d); /* a run or bulk ended: still partial? */

@@ -98,6 +98,37 @@ static void test_split(void)
     world_free(w);
 }
 
+/* All members of the upper half lack what the whole swarm stored: they ask those that stayed. */
+static void test_split_upon_new_stores(void)
+{
+    struct world *w = world_new(8, 1);
+    struct crop crop;
+    world_run(w, 10000);
+    crop_make(&crop, w, 30, 2, 1, world_unix_ms(w) - 7200000);
+    for (uint32_t i = 0; i < 6; i++) { /* W of eight */
+        plant(w, i, &crop);
+        world_cut(w, i, true);
+    }
+    world_crash(w, 6);
+    world_crash(w, 7);
+    world_row(w, 6)->swarm = world_row(w, 7)->swarm = 1;
+    w->map.num_swarms = 2;
+    next_epoch(w);
+    world_start(w, 6);
+    world_start(w, 7);
+    world_run(w, 120000);
+    TAP_OK(is_partial(w, 6) && is_partial(w, 7));
+    for (uint32_t i = 0; i < 6; i++) {
+        world_cut(w, i, false);
+    }
+    world_run(w, 120000);
+    TAP_OK(!is_partial(w, 6) && !is_partial(w, 7));
+    TAP_EQ(30, held(w, 6, &crop));
+    TAP_EQ(30, held(w, 7, &crop));
+    crop_free(&crop);
+    world_free(w);
+}
+
 /* ---- a merge, while people write ---- */
 struct traffic {
     struct world *w;
@@ -715,6 +746,7 @@ int main(void)
     TAP_RUN(test_join_and_leave);
     TAP_RUN(test_all_change);
     TAP_RUN(test_split);
+    TAP_RUN(test_split_upon_new_stores);
     TAP_RUN(test_merge);
     TAP_RUN(test_new_ones_do_not_vouch);
     TAP_RUN(test_all_new_ask_those_that_left);

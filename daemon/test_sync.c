@@ -639,6 +639,25 @@ static void test_strangers_are_refused(void)
     world_free(w);
 }
 
+/* However many ask, those whom the node compared with are not forgotten. */
+static void test_strangers_take_no_place_of_members(void)
+{
+    struct world *w = world_new(3, 1);
+    struct ses_node_id stranger;
+    world_run(w, 60000);
+    struct ses_daemon *d = w->nodes[0].daemon;
+    for (uint32_t i = 0; i < 3 * SYNC_PEERS; i++) {
+        memset(&stranger, 0, sizeof stranger);
+        memcpy(stranger.bytes, &i, sizeof i);
+        world_run(w, 1);
+        (void)ses_sync_peer(d, &stranger);
+    }
+    for (uint32_t i = 1; i < 3; i++) {
+        TAP_OK(ses_sync_peer(d, &w->nodes[i].daemon->p.node_id)->compared);
+    }
+    world_free(w);
+}
+
 int main(void)
 {
     TAP_RUN(test_away);
@@ -655,5 +674,6 @@ int main(void)
     TAP_RUN(test_owed_audit_is_withheld);
     TAP_RUN(test_unknown_audit_is_withheld);
     TAP_RUN(test_strangers_are_refused);
+    TAP_RUN(test_strangers_take_no_place_of_members);
     return tap_done();
 }
