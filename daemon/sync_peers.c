@@ -166,13 +166,12 @@ uint32_t ses_sync_sources(struct ses_daemon *d, uint32_t *out)
 }
 
 /* ---- enough? ---- */
-static bool was_compared(const struct ses_daemon *d, const struct ses_node_id *node_id, bool full)
+static bool is_among(const struct ses_daemon *d, const uint32_t *nodes, uint32_t cnt,
+                     const struct ses_node_id *node_id)
 {
     bool found = false;
-    for (uint32_t i = 0; i < SYNC_PEERS && !found; i++) {
-        const struct sync_peer *peer = &d->sync.peers[i];
-        found = peer->used && (full ? peer->full : peer->compared) &&
-                ses_equal(&peer->node_id, node_id, sizeof *node_id);
+    for (uint32_t i = 0; i < cnt && !found; i++) {
+        found = ses_equal(&d->map->nodes[nodes[i]].row.node_id, node_id, sizeof *node_id);
     }
     return found;
 }
@@ -180,11 +179,12 @@ static bool was_compared(const struct ses_daemon *d, const struct ses_node_id *n
 /* How many hold everything by their own word, or anything: then this node counts as well. */
 static uint32_t asked(const struct ses_daemon *d, const uint32_t *nodes, uint32_t cnt, bool full)
 {
-    uint32_t asked_cnt = 0;
-    for (uint32_t i = 0; i < cnt; i++) {
-        const struct ses_node_id *node_id = &d->map->nodes[nodes[i]].row.node_id;
-        const bool self = ses_equal(node_id, &d->p.node_id, sizeof *node_id);
-        asked_cnt += (self && !full) || was_compared(d, node_id, full) ? 1 : 0;
+    uint32_t asked_cnt = !full && is_among(d, nodes, cnt, &d->p.node_id) ? 1 : 0;
+    for (uint32_t i = 0; i < SYNC_PEERS; i++) {
+        const struct sync_peer *peer = &d->sync.peers[i];
+        if (peer->used && (full ? peer->full : peer->compared)) {
+            asked_cnt += is_among(d, nodes, cnt, &peer->node_id) ? 1 : 0;
+        }
     }
     return asked_cnt;
 }
