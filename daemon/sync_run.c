@@ -42,13 +42,14 @@ static uint64_t deleted_cnt(const struct ses_daemon *d)
     return stats.deleted_cnt;
 }
 
-/* Names that no record came for. What a statement deleted has a name and no record: it is here as
- * soon as the statement is. */
-static uint64_t broken_words(const struct sync_run *run)
+/* Of the names that no record came for, those of leaves that were deleted meanwhile: such a leaf
+ * has a name and no record. It is here as soon as its statement is, which may come in a later run.
+ */
+static uint64_t explained(const struct sync_run *run)
 {
     const uint64_t now = deleted_cnt(run->d);
     const uint64_t deleted = now > run->deleted_cnt ? now - run->deleted_cnt : 0;
-    return run->result.undelivered > deleted ? run->result.undelivered - deleted : 0;
+    return deleted < run->result.undelivered ? deleted : run->result.undelivered;
 }
 
 static void judge(struct sync_run *run)
@@ -62,8 +63,9 @@ static void judge(struct sync_run *run)
         return;
     }
     /* differences without end that bring nothing are no better than names without records */
-    const uint64_t broken = broken_words(run);
-    const bool empty = (broken >= 64 && result->fetched < broken / 8) ||
+    const uint64_t deleted = explained(run);
+    const uint64_t broken = result->undelivered - deleted;
+    const bool empty = (broken >= 64 && result->fetched + deleted < broken / 8) ||
                        (run->core->endless && result->fetched == 0);
     peer->strikes = empty ? (uint8_t)(peer->strikes + 1) : 0;
     if (peer->strikes >= SYNC_STRIKES_MAX) {
