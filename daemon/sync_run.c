@@ -62,11 +62,12 @@ static void judge(struct sync_run *run)
                          run->lied ? "a record is not the one that was told" : "broken answers");
         return;
     }
-    /* differences without end that bring nothing are no better than names without records */
+    /* differences without end that bring nothing are no better than names without records, unless
+     * it is here that there was no room for them */
     const uint64_t deleted = explained(run);
     const uint64_t broken = result->undelivered - deleted;
     const bool empty = (broken >= 64 && result->fetched + deleted < broken / 8) ||
-                       (run->core->endless && result->fetched == 0);
+                       (run->core->endless && result->fetched == 0 && !run->starved);
     peer->strikes = empty ? (uint8_t)(peer->strikes + 1) : 0;
     if (peer->strikes >= SYNC_STRIKES_MAX) {
         ses_sync_cut_off(d, &run->target.node_id, "it tells of records and does not give them");

@@ -131,19 +131,26 @@ static void test_damage_on_a_full_disk(void)
     world_free(w);
 }
 
-/* Nobody reads the record; the scrub finds it, and another member has it. */
-static void test_rot_heals(void)
+/* Four members that have one record. */
+static struct world *with_record(struct post *p)
 {
     struct world *w = world_new(4, 1);
     struct world_net *client = world_client(w, "192.0.2.1:1");
     struct ses_hash inbox;
-    struct post p;
     struct post_answer a;
     post_inbox(w, &inbox, 1, 0);
-    post_stranger(&p, w, &inbox, 3000, world_unix_ms(w));
-    post_send(w, client, 0, &p, 5000, NULL, &a);
+    post_stranger(p, w, &inbox, 3000, world_unix_ms(w));
+    post_send(w, client, 0, p, 5000, NULL, &a);
     TAP_EQ(SES_STORED, a.stored.state);
     world_run(w, 10000);
+    return w;
+}
+
+/* Nobody reads the record; the scrub finds it, and another member has it. */
+static void test_rot_heals(void)
+{
+    struct post p;
+    struct world *w = with_record(&p);
     world_crash(w, 2);
     w->scrub_rate = 1u << 20;
     world_start(w, 2);
@@ -215,15 +222,8 @@ static void test_much_damage(void)
 /* Nobody is there to help: what is still to be healed goes with the node. */
 static void test_rot_without_help(void)
 {
-    struct world *w = world_new(4, 1);
-    struct world_net *client = world_client(w, "192.0.2.1:1");
-    struct ses_hash inbox;
     struct post p;
-    struct post_answer a;
-    post_inbox(w, &inbox, 1, 0);
-    post_stranger(&p, w, &inbox, 3000, world_unix_ms(w));
-    post_send(w, client, 0, &p, 5000, NULL, &a);
-    world_run(w, 10000);
+    struct world *w = with_record(&p);
     for (uint32_t i = 0; i < 4; i++) {
         world_crash(w, i);
     }

@@ -6,10 +6,9 @@
 #include "storage/storage_internal.h"
 #include "tests/sim/memory.h"
 
-#define SMALL_BYTES                                                                                \
-    512u               /* one thing whose size is its file's own: a watcher, a replica, a heal     \
-                        */
-#define SEGS_ROOM 128u /* how lists of segments grow: twice, and 64 more */
+/* One thing whose size is its file's own: a watcher, a replica, a heal. */
+#define SMALL_BYTES 512u
+#define SEGS_ROOM 128u      /* how lists of segments grow: twice, and 64 more */
 #define LEAF_BYTES_MAX 200u /* of an open trie: the leaf, and its share of buckets and branches */
 #define DB_CACHE_BYTES (256u << 10) /* storage/db.c: cache_size */
 #define DB_BYTES (256u << 10)       /* the WAL's index, lookaside, schema, statements */
